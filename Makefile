@@ -1,0 +1,43 @@
+# `make demo` and `make test` set everything up that they need. See README.md.
+PYTHON ?= python3
+ARGS ?=
+export PYTHON
+
+.PHONY: demo test test-quick faults lint format bench lock clean
+
+demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
+	@scripts/prepare demo
+	@.venv/bin/python -m demo $(ARGS)
+
+test: ## all tests, with real broker, recogniser, microphone plugin and Node.js receiver
+	@scripts/prepare test
+	@.venv/bin/pytest -q $(ARGS)
+
+test-quick: ## the tests that start no server: under a minute
+	@scripts/prepare test
+	@.venv/bin/pytest -q -m "not servers" $(ARGS)
+
+faults: ## the whole matrix: agent, gateway and broker killed 20 times each
+	@scripts/prepare test
+	@VOISEBACK_KILLS=20 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
+
+lint: ## style, types, and who may import whom
+	@scripts/prepare test
+	@.venv/bin/ruff check .
+	@.venv/bin/ruff format --check .
+	@.venv/bin/mypy
+	@.venv/bin/lint-imports
+
+format:
+	@.venv/bin/ruff check --fix .
+	@.venv/bin/ruff format .
+
+bench: ## every benchmark, each as a ratio against a bare loop doing the same work
+	@scripts/prepare test
+	@for one in transcription thanks ingest delivery; do .venv/bin/python -m benchmarks.$$one || exit 1; done
+
+lock: ## the locked requirements anew, from pyproject.toml
+	@scripts/lock
+
+clean:
+	rm -rf .venv build .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info tests/webhook_receiver/node_modules

@@ -1,0 +1,1 @@
+"""What crosses a machine boundary: MQTT topics and messages, webhook payload and signature, settings files."""
