@@ -1,0 +1,1 @@
+"""The kiosk agent: the visit, the spool, the uplink, and the command `kiosk`."""

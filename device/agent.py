@@ -1,0 +1,281 @@
+"""The agent: takes events from one queue, runs the machine of the visit, carries out its effects."""
+
+import logging
+import queue
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from audio import protocol as ear_events
+from audio.protocol import EarEvent, Transcript
+from contract.messages import Word
+from device.clock import Clock
+from device.event_feed import EventFeed
+from device.record import Record
+from device.spool import Spool, SpoolError
+from device.uplink import Offline, Online, Settled, UplinkEvent
+from device.visit import effects, events
+from device.visit.limits import Limits
+from device.visit.machine import deadline_s, step
+from device.visit.states import State, Visit
+from firmware_bridge import ButtonPressed, ButtonReleased, PanelEvent, PanelOffline, PanelOnline, Scene
+
+log = logging.getLogger(__name__)
+
+LEVEL_FLOOR_DBFS = -60.0
+"""Shown as nothing on the panel; the full scale is 0 dBFS."""
+
+
+class Ear(Protocol):
+    """What the agent asks of the ear."""
+
+    def begin(self, visit: str) -> None:
+        """Begin a recording."""
+        ...
+
+    def finish(self, visit: str) -> None:
+        """End it and transcribe."""
+        ...
+
+    def discard(self, visit: str) -> None:
+        """Forget it."""
+        ...
+
+    def restart(self) -> None:
+        """Replace the process."""
+        ...
+
+
+class Panel(Protocol):
+    """What the agent asks of a button panel."""
+
+    def show(self, scene: Scene) -> None:
+        """Show a scene."""
+        ...
+
+    def level(self, value: int) -> None:
+        """Show a level from 0 to 255."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class _Stop:
+    """The agent shall end."""
+
+
+Inbound = EarEvent | PanelEvent | UplinkEvent | _Stop
+
+
+class Agent:
+    """The one thread of the kiosk. `post` is safe from every thread; everything else belongs to `run`."""
+
+    def __init__(
+        self,
+        *,
+        spool: Spool,
+        feed: EventFeed,
+        clock: Clock,
+        limits: Limits,
+        agent_version: str,
+        consent_version: str | None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._spool = spool
+        self._feed = feed
+        self._clock = clock
+        self._limits = limits
+        self._agent_version = agent_version
+        self._consent_version = consent_version
+        self._monotonic = monotonic
+        self._inbox: queue.SimpleQueue[Inbound] = queue.SimpleQueue()
+        self._state = State()
+
+    def post(self, event: EarEvent | PanelEvent | UplinkEvent) -> None:
+        """Put an event of the ear, the panel or the uplink into the queue."""
+        self._inbox.put(event)
+
+    def stop(self) -> None:
+        """Make `run` return."""
+        self._inbox.put(_Stop())
+
+    def run(self, ear: Ear, panel: Panel | None, wake_uplink: Callable[[], None]) -> None:
+        """Work until `stop`. A visit that is under way then is dropped; a committed one is in the spool."""
+        self._ear, self._panel, self._wake_uplink = ear, panel, wake_uplink
+        self._carry_out(effects.Show(Scene.OUT_OF_SERVICE))
+        while True:
+            event = self._next()
+            if isinstance(event, _Stop):
+                return
+            self._take(event)
+
+    # ------------------------------------------------------------ events in
+
+    def _next(self) -> Inbound | None:
+        due_s = deadline_s(self._state, self._limits)
+        try:
+            return self._inbox.get(timeout=None if due_s is None else max(0.0, due_s - self._monotonic()))
+        except queue.Empty:
+            return None
+
+    def _take(self, event: Inbound | None) -> None:
+        now_s = self._monotonic()
+        match event:
+            case None:
+                self._step(events.Tick(now_s))
+            case ButtonPressed() | ButtonReleased() | PanelOnline() | PanelOffline():
+                self._take_panel(event, now_s)
+            case Online() | Offline() | Settled():
+                self._take_uplink(event)
+            case _Stop():
+                pass
+            case _:
+                self._take_ear(event, now_s)
+
+    def _take_panel(self, event: PanelEvent, now_s: float) -> None:
+        match event:
+            case ButtonPressed(button=button):
+                visit = Visit(str(uuid.uuid4()), self._clock.now())
+                self._feed.publish("pressed", button=button.name.lower())
+                self._step(events.Pressed(button, now_s, visit))
+            case ButtonReleased(button=button):
+                self._feed.publish("released", button=button.name.lower())
+                self._step(events.Released(button, now_s))
+            case PanelOnline(identity=identity):
+                self._feed.publish("panel_online", state="panel", firmware=".".join(map(str, identity.firmware)))
+            case PanelOffline(reason=reason, held=held):
+                self._feed.publish("panel_offline", state="panel", reason=reason)
+                for button in held:
+                    self._step(events.Released(button, now_s))
+
+    def _take_ear(self, event: EarEvent, now_s: float) -> None:
+        match event:
+            case ear_events.Level(dbfs=dbfs):
+                self._show_level(dbfs)
+            case ear_events.Ready():
+                self._feed.publish(
+                    "ear_ready",
+                    state="ear",
+                    device=event.device,
+                    rate_hz=event.rate_hz,
+                    model=event.model,
+                    model_is_demonstration=event.model_is_demonstration,
+                )
+                self._step(events.EarReady(now_s))
+            case ear_events.EarLost(reason=reason):
+                self._feed.publish("ear_lost", state="ear", reason=reason)
+                self._step(events.EarLost(now_s))
+            case ear_events.SpeechStarted(visit=visit):
+                self._feed.publish("first_sound", visit=visit)
+            case ear_events.Partial(visit=visit, text=text):
+                self._feed.publish("partial", visit=visit, text=text)
+            case ear_events.SpeechEnded(visit=visit):
+                self._step(events.SpeechEnded(visit, now_s))
+            case ear_events.NothingSaid(visit=visit):
+                self._step(events.NothingSaid(visit, now_s))
+            case ear_events.Transcript():
+                self._take_transcript(event, now_s)
+            case ear_events.Failed(visit=visit, reason=reason):
+                log.warning("The recording of visit %s could not be transcribed: %s", visit, reason)
+                self._step(events.NotTranscribed(visit, now_s))
+            case _:
+                pass
+
+    def _take_transcript(self, transcript: Transcript, now_s: float) -> None:
+        self._feed.publish(
+            "heard",
+            visit=transcript.visit,
+            text=transcript.text,
+            confidence=transcript.confidence,
+            audio_s=transcript.audio_s,
+            speech_s=transcript.speech_s,
+            finalise_ms=transcript.finalise_ms,
+        )
+        self._step(events.Heard(transcript.visit, now_s, transcript if transcript.text else None))
+
+    def _take_uplink(self, event: UplinkEvent) -> None:
+        match event:
+            case Online():
+                self._feed.publish("online", state="uplink")
+            case Offline(reason=reason):
+                self._feed.publish("offline", state="uplink", reason=reason)
+            case Settled(record_id=record_id, stored=stored, reason=reason):
+                self._feed.publish("receipt", visit=record_id, stored=stored, reason=reason)
+
+    # ------------------------------------------------------------ effects out
+
+    def _step(self, event: events.Event) -> None:
+        self._state, todo = step(self._state, event, self._limits)
+        for effect in todo:
+            self._carry_out(effect)
+
+    def _carry_out(self, effect: effects.Effect) -> None:
+        match effect:
+            case effects.Show(scene=scene):
+                self._show(scene)
+            case effects.Listen(visit=visit):
+                self._ear.begin(visit)
+            case effects.StopListening(visit=visit):
+                self._ear.finish(visit)
+            case effects.Forget(visit=visit):
+                self._ear.discard(visit)
+            case effects.ReplaceEar():
+                self._ear.restart()
+            case effects.Commit(visit=visit, transcript=transcript):
+                self._commit(visit, transcript)
+            case effects.Release(visit=visit):
+                self._with_spool(self._spool.release, visit)
+                self._wake_uplink()
+            case effects.TakeBack(visit=visit):
+                self._with_spool(self._spool.take_back, visit)
+                self._feed.publish("taken_back", visit=visit)
+
+    def _show(self, scene: Scene) -> None:
+        visit: Visit | None = getattr(self._state.phase, "visit", None)
+        if self._panel is not None:
+            self._panel.show(scene)
+        self._feed.publish("scene", state="scene", scene=scene.name.lower(), visit=visit.id if visit else None)
+
+    def _show_level(self, dbfs: float) -> None:
+        value = round(255 * (1 - max(LEVEL_FLOOR_DBFS, min(0.0, dbfs)) / LEVEL_FLOOR_DBFS))
+        if self._panel is not None:
+            self._panel.level(value)
+        self._feed.publish("level", dbfs=dbfs)
+
+    def _commit(self, visit: Visit, transcript: Transcript) -> None:
+        began_s = self._monotonic()
+        try:
+            self._spool.add(self._record(visit, transcript))
+        except SpoolError as error:
+            log.error("A feedback could not be kept, its visitor is told: %s", error)  # noqa: TRY400
+            self._step(events.NotCommitted(visit.id, self._monotonic()))
+            return
+        done_s = self._monotonic()
+        self._feed.publish("committed", visit=visit.id, ms=round((done_s - began_s) * 1000, 2))
+        self._step(events.Committed(visit.id, done_s))
+
+    def _record(self, visit: Visit, transcript: Transcript) -> Record:
+        return Record(
+            id=visit.id,
+            pressed=visit.pressed,
+            transcript=transcript.text or "",
+            language=transcript.language,
+            confidence=transcript.confidence,
+            words=tuple(
+                Word(word=word.word, start_s=word.start_s, end_s=word.end_s, confidence=word.confidence)
+                for word in transcript.words
+            ),
+            speech_s=transcript.speech_s,
+            audio_s=transcript.audio_s,
+            model=transcript.model,
+            agent_version=self._agent_version,
+            consent_version=self._consent_version,
+        )
+
+    def _with_spool(self, change: Callable[[str], None], visit: str) -> None:
+        try:
+            change(visit)
+        except SpoolError as error:
+            # The row stays held; the next start of the agent releases it.
+            log.error("The spool could not be changed for visit %s: %s", visit, error)  # noqa: TRY400

@@ -1,0 +1,1 @@
+"""The command `kiosk`: one module for each of its subcommands."""

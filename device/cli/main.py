@@ -1,0 +1,42 @@
+"""`kiosk`: what a field technician types."""
+
+import argparse
+import logging
+import sys
+
+from contract.settings_file import SettingsError
+from device.cli import panel, run, spool, transcribe, watch
+from device.lock import AlreadyRunningError
+from device.spool import SpoolError
+
+USAGE_STATUS = 2
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser of all subcommands."""
+    parser = argparse.ArgumentParser(prog="kiosk", description="The Voiseback kiosk: press, speak, be thanked.")
+    subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for command in (run, watch, spool, transcribe, panel):
+        command.add_parser(subparsers)
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one subcommand; return its exit status: 0 for success, 1 for a failure, 2 for a user's mistake."""
+    arguments = make_parser().parse_args(argv)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    try:
+        status: int = arguments.run(arguments)
+    except SettingsError as error:
+        print(f"kiosk: {error}", file=sys.stderr)
+        return USAGE_STATUS
+    except (AlreadyRunningError, SpoolError, OSError) as error:
+        print(f"kiosk: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main())

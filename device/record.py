@@ -1,0 +1,44 @@
+"""What the kiosk keeps of one visit until the gateway has stored it."""
+
+import msgspec
+
+from contract.messages import Feedback, Word
+from contract.text import MAX_TRANSCRIPT_CHARS, clean
+from device.clock import Stamp, resolve
+
+
+class Record(msgspec.Struct, frozen=True, kw_only=True):
+    """One feedback as it lies in the spool. There is no field for audio."""
+
+    id: str
+    pressed: Stamp
+    transcript: str
+    language: str
+    confidence: float | None
+    words: tuple[Word, ...]
+    speech_s: float
+    audio_s: float
+    model: str
+    agent_version: str
+    consent_version: str | None
+
+
+def feedback_of(record: Record, *, kiosk: str, sequence: int, now: Stamp) -> Feedback:
+    """Return the message of ``record`` with the best known time of its visit."""
+    created_at, synchronised = resolve(record.pressed, now)
+    return Feedback(
+        id=record.id,
+        kiosk=kiosk,
+        created_at=created_at,
+        clock="synchronised" if synchronised else "unsynchronised",
+        transcript=clean(record.transcript, MAX_TRANSCRIPT_CHARS),
+        language=record.language,
+        confidence=record.confidence,
+        words=record.words,
+        speech_s=record.speech_s,
+        audio_s=record.audio_s,
+        model=record.model,
+        agent_version=record.agent_version,
+        sequence=sequence,
+        consent_version=record.consent_version,
+    )

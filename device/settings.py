@@ -1,0 +1,58 @@
+"""The kiosk's settings file, ``/etc/voiseback/kiosk.toml`` by default."""
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from audio.settings import AudioSettings
+from device.visit.limits import Limits
+
+DEFAULT_PATH = Path("/etc/voiseback/kiosk.toml")
+
+_Span = Annotated[float, Meta(ge=0.1, le=600)]
+
+
+class PanelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The button panel."""
+
+    port: str | None = None
+    """The serial port, best by its stable name below ``/dev/serial/by-id/``. Without one the kiosk has no panel."""
+
+
+class VisitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How long things may take, in seconds."""
+
+    hold_s: _Span = Limits().hold_s
+    speech_max_s: _Span = Limits().speech_max_s
+    finishing_max_s: _Span = Limits().finishing_max_s
+    thanks_s: _Span = Limits().thanks_s
+    notice_s: _Span = Limits().notice_s
+    consent_version: Annotated[str, Meta(max_length=200)] | None = None
+    """Names the text about recording that the store shows at the kiosk; travels with each feedback."""
+
+    def limits(self) -> Limits:
+        """Return the times as the visit's machine takes them."""
+        return Limits(
+            hold_s=self.hold_s,
+            speech_max_s=self.speech_max_s,
+            finishing_max_s=self.finishing_max_s,
+            thanks_s=self.thanks_s,
+            notice_s=self.notice_s,
+        )
+
+
+class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Everything that a technician may set."""
+
+    credentials: str = "/etc/voiseback/credentials.toml"
+    """The file that `kiosk-gateway kiosk add` wrote for this kiosk."""
+    state_dir: str = "/var/lib/voiseback-kiosk"
+    """Where the spool lies; on a disk that keeps what it has acknowledged."""
+    runtime_dir: str = "/run/voiseback-kiosk"
+    """Where the agent offers its events to this machine's own programs."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    panel: PanelSettings = PanelSettings()
+    audio: AudioSettings = msgspec.field(default_factory=AudioSettings)
+    visit: VisitSettings = VisitSettings()

@@ -1,0 +1,19 @@
+"""How long the parts of a visit may take."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """How long things may take, in seconds."""
+
+    hold_s: float = 0.6
+    """A press of the record button longer than this is hold-to-talk; a shorter one is a tap."""
+    speech_max_s: float = 60.0
+    """A recording ends by itself after this time, also with a stuck button."""
+    finishing_max_s: float = 10.0
+    """How long the recogniser may take after the end of the recording before it counts as failed."""
+    thanks_s: float = 4.0
+    """How long thanks are shown; until then *cancel* takes the feedback back, and it does not leave the kiosk."""
+    notice_s: float = 3.0
+    """How long the other closing scenes are shown."""

@@ -1,0 +1,178 @@
+"""The agent with its parts replaced: what the machine demands reaches them."""
+
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from audio import protocol as ear_events
+from device.agent import Agent
+from device.clock import SystemClock
+from device.event_feed import EventFeed
+from device.spool import Spool
+from device.visit.limits import Limits
+from firmware_bridge import Button, ButtonPressed, ButtonReleased, PanelOffline, Scene
+
+DEADLINE_S = 10.0
+
+
+class Parts:
+    """The ear and the panel at once: notes what is asked of them."""
+
+    def __init__(self) -> None:
+        self.changed = threading.Condition()
+        self.asked: list[tuple[object, ...]] = []
+
+    def note(self, *asked: object) -> None:
+        with self.changed:
+            self.asked.append(asked)
+            self.changed.notify_all()
+
+    def begin(self, visit: str) -> None:
+        self.note("begin", visit)
+
+    def finish(self, visit: str) -> None:
+        self.note("finish", visit)
+
+    def discard(self, visit: str) -> None:
+        self.note("discard", visit)
+
+    def restart(self) -> None:
+        self.note("restart")
+
+    def show(self, scene: Scene) -> None:
+        self.note("show", scene)
+
+    def level(self, value: int) -> None:
+        self.note("level", value)
+
+    def wait_for(self, *asked: object) -> tuple[object, ...]:
+        """Wait until something beginning with ``asked`` was asked, and return it."""
+        with self.changed:
+            found: list[tuple[object, ...]] = []
+
+            def is_there() -> bool:
+                found[:] = [one for one in self.asked if one[: len(asked)] == asked]
+                return bool(found)
+
+            assert self.changed.wait_for(is_there, DEADLINE_S), self.asked
+            return found[-1]
+
+
+class Kiosk:
+    def __init__(self, folder: Path) -> None:
+        self.parts = Parts()
+        self.spool = Spool(folder / "spool.sqlite3")
+        self.feed = EventFeed(folder / "run")
+        self.agent = Agent(
+            spool=self.spool,
+            feed=self.feed,
+            clock=SystemClock(),
+            limits=Limits(thanks_s=0.2, notice_s=0.2),
+            agent_version="test",
+            consent_version="consent-1",
+        )
+        self.thread = threading.Thread(
+            target=self.agent.run, args=(self.parts, self.parts, lambda: self.parts.note("wake"))
+        )
+
+    def hears(self) -> None:
+        self.agent.post(
+            ear_events.Ready(
+                device="mic", rate_hz=16000, channels=1, model="m", model_is_demonstration=True, language="en"
+            )
+        )
+        self.parts.wait_for("show", Scene.IDLE)
+
+    def tap(self, button: Button = Button.RECORD) -> None:
+        self.agent.post(ButtonPressed(button))
+        self.agent.post(ButtonReleased(button))
+
+    def speaks(self, visit: str, text: str | None) -> None:
+        words = (ear_events.Word("hello", 0.1, 0.4, 0.9),) if text else ()
+        self.agent.post(
+            ear_events.Transcript(
+                visit=visit,
+                text=text,
+                language="en",
+                model="m",
+                confidence=0.9 if text else None,
+                words=words,
+                audio_s=2.0,
+                speech_s=1.0,
+                finalise_ms=5.0,
+                too_quiet=False,
+                too_loud=False,
+            )
+        )
+
+
+@pytest.fixture
+def kiosk(tmp_path: Path) -> Iterator[Kiosk]:
+    kiosk = Kiosk(tmp_path)
+    kiosk.thread.start()
+    yield kiosk
+    kiosk.agent.stop()
+    kiosk.thread.join(DEADLINE_S)
+    assert not kiosk.thread.is_alive()
+    kiosk.spool.close()
+
+
+def begin(kiosk: Kiosk) -> str:
+    kiosk.hears()
+    kiosk.tap()
+    return str(kiosk.parts.wait_for("begin")[1])
+
+
+def test_a_kiosk_is_out_of_service_until_it_can_hear(kiosk: Kiosk) -> None:
+    kiosk.parts.wait_for("show", Scene.OUT_OF_SERVICE)
+    kiosk.hears()
+
+
+def test_the_words_of_a_visit_are_in_the_spool_when_thanks_are_shown(kiosk: Kiosk) -> None:
+    visit = begin(kiosk)
+    kiosk.agent.post(ear_events.SpeechEnded(visit=visit))
+    kiosk.parts.wait_for("finish", visit)
+    kiosk.speaks(visit, "hello")
+    kiosk.parts.wait_for("show", Scene.THANKS)
+    (entry,) = kiosk.spool.entries()
+    assert (entry.id, entry.record.transcript, entry.record.consent_version) == (visit, "hello", "consent-1")
+    assert entry.record.words[0].word == "hello"
+    kiosk.parts.wait_for("wake")
+    assert [waiting.id for waiting in kiosk.spool.waiting(after=0, limit=9)] == [visit]
+
+
+def test_cancel_during_the_thanks_leaves_nothing_in_the_spool(kiosk: Kiosk) -> None:
+    visit = begin(kiosk)
+    kiosk.agent.post(ear_events.SpeechEnded(visit=visit))
+    kiosk.speaks(visit, "hello")
+    kiosk.parts.wait_for("show", Scene.THANKS)
+    kiosk.tap(Button.CANCEL)
+    kiosk.parts.wait_for("show", Scene.DISCARDED)
+    assert kiosk.spool.entries() == []
+
+
+def test_a_spool_that_cannot_write_is_told_to_the_visitor(kiosk: Kiosk) -> None:
+    visit = begin(kiosk)
+    kiosk.spool._db.execute("PRAGMA query_only = 1")
+    kiosk.agent.post(ear_events.SpeechEnded(visit=visit))
+    kiosk.speaks(visit, "hello")
+    kiosk.parts.wait_for("show", Scene.SORRY)
+    kiosk.parts.wait_for("discard", visit)
+    kiosk.spool._db.execute("PRAGMA query_only = 0")
+
+
+def test_a_panel_that_vanishes_under_a_held_button_ends_the_hold(kiosk: Kiosk) -> None:
+    kiosk.hears()
+    kiosk.agent.post(ButtonPressed(Button.RECORD))
+    visit = str(kiosk.parts.wait_for("begin")[1])
+    kiosk.agent.post(PanelOffline("unplugged", frozenset({Button.RECORD})))
+    kiosk.agent.post(ear_events.SpeechEnded(visit=visit))
+    kiosk.parts.wait_for("finish", visit)
+
+
+@pytest.mark.parametrize(("dbfs", "shown"), [(-96.0, 0), (-60.0, 0), (-30.0, 128), (0.0, 255), (3.0, 255)])
+def test_the_level_is_shown_on_the_panels_scale(kiosk: Kiosk, dbfs: float, shown: int) -> None:
+    kiosk.agent.post(ear_events.Level(dbfs=dbfs, peak=0.5))
+    assert kiosk.parts.wait_for("level") == ("level", shown)
