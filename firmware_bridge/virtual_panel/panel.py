@@ -1,0 +1,260 @@
+"""Virtual panel: a panel's firmware and buttons, on a thread of its own."""
+
+import logging
+import os
+import select
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from firmware_bridge.messages import NO_SESSION, Button, Scene
+from firmware_bridge.panel_link import LevelShown, PanelDescription, PanelHappening, PanelLink, SceneShown
+from firmware_bridge.virtual_panel.terminal import Terminal
+
+CALL_S = 5.0
+"""Longest time for the panel's thread to answer; it works in microseconds."""
+WAKE_BYTES = 4096
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class ShownScene:
+    """A scene and when it was shown first, in seconds of `time.monotonic`."""
+
+    scene: Scene
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Plugged:
+    """The panel has (or has no longer) a serial port; `port` is the terminal behind the link."""
+
+    port: str | None
+
+
+Happening = PanelHappening | Plugged
+
+
+class VirtualPanel:
+    """A panel at a symlink to a pseudo-terminal; as a context manager it is plugged in within the `with`.
+
+    `press`, `release`, `plug`, `unplug`, `reboot` and `send_raw` are done when they return; call them from any thread.
+    An unplugged panel has no power: plugged in again it starts anew. `on_happening` is called on the panel's thread
+    with each happening and its `time.monotonic` time. Raises FileExistsError at the start where `link_path` is
+    something else than a symlink, and FileNotFoundError where its folder is missing.
+    """
+
+    def __init__(
+        self,
+        link_path: Path | str,
+        description: PanelDescription | None = None,
+        *,
+        on_happening: Callable[[Happening, float], None] | None = None,
+    ) -> None:
+        self._link_path = Path(link_path)
+        self._description = description or PanelDescription()
+        self._on_happening = on_happening
+        self._terminal: Terminal | None = None
+        self._held: set[Button] = set()
+        self._panel: PanelLink | None = None
+        self._changed = threading.Condition()
+        self._scenes: list[ShownScene] = []
+        self._level = 0
+        self._calls: deque[tuple[Callable[[], None], Future[None]]] = deque()
+        self._wake_reader = self._wake_writer = -1
+        self._thread: threading.Thread | None = None
+        self._ending = False
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Start the panel and plug it in."""
+        if self._thread is not None:
+            raise RuntimeError("this virtual panel is running already")
+        self._ending = False
+        self._wake_reader, self._wake_writer = os.pipe()
+        self._thread = threading.Thread(target=self._run, name="virtual-panel", daemon=True)
+        self._thread.start()
+        try:
+            self.plug()
+        except BaseException:
+            # Also an interrupt from the keyboard must not leave the symlink behind.
+            self.stop()
+            raise
+
+    def stop(self) -> None:
+        """Unplug the panel, remove its symlink and end its thread; does nothing when it is not running."""
+        if self._thread is None:
+            return
+        self.unplug()
+        self._ending = True
+        os.write(self._wake_writer, b"\0")
+        self._thread.join(CALL_S)
+        self._thread = None
+        os.close(self._wake_reader)
+        os.close(self._wake_writer)
+
+    def press(self, button: Button) -> None:
+        """Push the button down; it stays down until `release`, also while the panel has no power."""
+        self._call(lambda: self._push(button))
+
+    def release(self, button: Button) -> None:
+        """Let go of the button."""
+        self._call(lambda: self._let_go(button))
+
+    def plug(self) -> None:
+        """Plug the panel in and start it; does nothing where it is plugged in."""
+        self._call(self._plug)
+
+    def unplug(self) -> None:
+        """Pull the panel's cable; its port vanishes at once."""
+        self._call(self._unplug)
+
+    def reboot(self) -> None:
+        """Restart the firmware; the port stays, as with a separate USB chip."""
+        self._call(self._boot)
+
+    def send_raw(self, data: bytes) -> None:
+        """Put these bytes on the line, between two frames of the panel."""
+        self._call(lambda: self._write(data))
+
+    @property
+    def scenes(self) -> list[ShownScene]:
+        """All that was shown since `start`, oldest first."""
+        with self._changed:
+            return list(self._scenes)
+
+    @property
+    def scene(self) -> Scene | None:
+        """What is shown now; None without power."""
+        panel = self._panel
+        return None if panel is None else panel.scene
+
+    @property
+    def level(self) -> int:
+        """The last level received, 0..255."""
+        return self._level
+
+    @property
+    def online(self) -> bool:
+        """Whether the panel has a host."""
+        panel = self._panel
+        return panel is not None and panel.session != NO_SESSION
+
+    def wait_for_scene(self, scene: Scene, timeout_s: float, *, since: int | None = None) -> ShownScene:
+        """Wait until `scene` is shown, and return when it was.
+
+        Counts what is shown now and later, or all from entry `since` of `scenes` on. Raises TimeoutError, with what
+        was shown instead.
+        """
+        with self._changed:
+            first = max(0, len(self._scenes) - 1) if since is None else since
+
+            def found() -> ShownScene | None:
+                return next((shown for shown in self._scenes[first:] if shown.scene is scene), None)
+
+            shown = self._changed.wait_for(found, timeout_s)
+            if shown is None:
+                seen = ", ".join(entry.scene.name.lower() for entry in self._scenes[first:]) or "nothing"
+                raise TimeoutError(f"the panel did not show {scene.name.lower()} within {timeout_s} s, but {seen}")
+            return shown
+
+    def _call(self, action: Callable[[], None]) -> None:
+        if self._thread is None:
+            raise RuntimeError("this virtual panel is not running")
+        future: Future[None] = Future()
+        self._calls.append((action, future))
+        os.write(self._wake_writer, b"\0")
+        future.result(CALL_S)
+
+    def _run(self) -> None:
+        while not self._ending:
+            watched: list[Terminal | int] = [self._wake_reader]
+            timeout_s = None
+            if self._terminal is not None and self._panel is not None:
+                watched.append(self._terminal)
+                timeout_s = max(0.0, self._panel.next_deadline_s - time.monotonic())
+            ready, _, _ = select.select(watched, [], [], timeout_s)
+            self._advance()
+            if self._wake_reader in ready:
+                os.read(self._wake_reader, WAKE_BYTES)
+                self._answer_calls()
+
+    def _answer_calls(self) -> None:
+        while self._calls:
+            action, future = self._calls.popleft()
+            try:
+                action()
+            except (OSError, ValueError) as error:
+                future.set_exception(error)
+            else:
+                self._advance()
+                future.set_result(None)
+
+    def _advance(self) -> None:
+        """Take what the host has sent, do what is due, and send the panel's answers."""
+        if self._terminal is None or self._panel is None:
+            return
+        for happening in self._panel.feed(self._terminal.read(), time.monotonic()):
+            self._report(happening)
+        self._write(self._panel.take_output())
+
+    def _write(self, data: bytes) -> None:
+        if self._terminal is not None:
+            self._terminal.write(data)
+
+    def _report(self, happening: Happening) -> None:
+        now_s = time.monotonic()
+        with self._changed:
+            if isinstance(happening, SceneShown):
+                self._scenes.append(ShownScene(happening.scene, now_s))
+            elif isinstance(happening, LevelShown):
+                self._level = happening.level
+            self._changed.notify_all()
+        if self._on_happening is not None:
+            try:
+                self._on_happening(happening, now_s)
+            except Exception:
+                logger.exception("the consumer of the virtual panel's happenings failed at %s", happening)
+
+    def _push(self, button: Button) -> None:
+        self._held.add(button)
+        if self._panel is not None:
+            self._panel.press(button, time.monotonic())
+
+    def _let_go(self, button: Button) -> None:
+        self._held.discard(button)
+        if self._panel is not None:
+            self._panel.release(button, time.monotonic())
+
+    def _plug(self) -> None:
+        if self._terminal is None:
+            self._terminal = Terminal(self._link_path)
+            self._report(Plugged(self._terminal.name))
+            self._boot()
+
+    def _unplug(self) -> None:
+        if self._terminal is not None:
+            self._terminal.close()
+            self._terminal = None
+            self._panel = None
+            self._report(Plugged(None))
+
+    def _boot(self) -> None:
+        if self._terminal is not None:
+            self._panel = PanelLink(self._description, time.monotonic(), frozenset(self._held))
+            self._report(SceneShown(self._panel.scene))
