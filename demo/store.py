@@ -43,7 +43,7 @@ class Store:
         *,
         microphone: SimulatedMicrophone | None,
         thanks_s: float = 1.0,
-        retry_delays_s: tuple[float, ...] = (0.5, 1.0, 2.0, 5.0, 5.0, 5.0, 5.0, 5.0),
+        retry_delays_s: tuple[int, ...] = (1, 1, 2, 5, 5, 5, 5, 5),
     ) -> None:
         self.folder = folder
         self.happenings = happenings

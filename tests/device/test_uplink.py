@@ -12,6 +12,7 @@ from device import uplink as uplink_module
 from device.backoff import Backoff
 from device.clock import Stamp
 from device.connection import ConnectionEvent, ConnectionHandler, Down, Received, Up
+from device.delivery import Window
 from device.record import Record
 from device.spool import Spool
 from device.uplink import Offline, Online, Settled, Uplink, UplinkEvent
@@ -213,7 +214,7 @@ def test_a_refused_record_goes_to_the_shelf_and_does_not_block_the_others(kiosk:
 def test_a_lost_receipt_makes_the_record_go_again_on_the_same_connection(
     kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(uplink_module, "Window", lambda: uplink_module_window(timeout_s=0.05))
+    monkeypatch.setattr(uplink_module, "Window", lambda: Window(timeout_s=0.05))
     name = kiosk.says(1)
     kiosk.uplink.start()
     link = kiosk.broker.next_link(1)
@@ -224,9 +225,6 @@ def test_a_lost_receipt_makes_the_record_go_again_on_the_same_connection(
     kiosk.wait_for_event(Settled(name, stored=True, reason=None))
 
 
-uplink_module_window = uplink_module.Window
-
-
 def test_many_records_are_drained_through_a_small_window(kiosk: Kiosk) -> None:
     names = [kiosk.says(number) for number in range(1, 61)]
     kiosk.uplink.start()
@@ -234,7 +232,7 @@ def test_many_records_are_drained_through_a_small_window(kiosk: Kiosk) -> None:
     link.says(Up())
     for number, name in enumerate(names):
         kiosk.broker.wait_for(lambda at=number: len(link.sent) > at)  # type: ignore[misc]
-        assert len(link.sent) <= number + uplink_module_window().size
+        assert len(link.sent) <= number + Window().size
         link.says(stored(name))
     kiosk.wait_for_event(Settled(names[-1], stored=True, reason=None))
     assert link.ids() == names

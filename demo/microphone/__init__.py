@@ -1,0 +1,6 @@
+"""A simulated USB microphone: an ALSA plugin, paced in real time, that can be unplugged, stalled and muted."""
+
+from demo.microphone.build import BuildError, build
+from demo.microphone.driver import DEVICE_NAME, SimulatedMicrophone
+
+__all__ = ["DEVICE_NAME", "BuildError", "SimulatedMicrophone", "build"]
