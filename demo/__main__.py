@@ -18,9 +18,9 @@ BUILD = Path(__file__).resolve().parent.parent / "build" / "microphone"
 VISIT_S = 60.0
 
 REAL_AND_SIMULATED = """
-Real:      the kiosk agent, PortAudio's capture in real time, the Vosk recogniser, the spool, the panel's protocol over a
-           serial line, MQTT over TLS through mosquitto, the gateway's store, analysis, outbox and signed webhooks, and the
-           backend's verification: each the product's own program in a process of its own.
+Real:      the kiosk agent, PortAudio's capture in real time, the Vosk recogniser, the spool, the panel's protocol over
+           a serial line, MQTT over TLS through mosquitto, the gateway's store, analysis, outbox and signed webhooks,
+           and the backend's verification: each the product's own program in a process of its own.
 Simulated: the microphone (an ALSA device that plays a WAV file of a synthetic voice), the panel (its protocol on a
            pseudo-terminal instead of a microcontroller), and the network (loopback).
 The recogniser's model knows a few thousand words of shop talk by synthetic voices. For real visitors install an

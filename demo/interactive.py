@@ -8,6 +8,7 @@ import sys
 import tempfile
 import termios
 import tty
+import wave
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -90,10 +91,15 @@ def _ask_wav(before: Path) -> Path:
     with _whole_lines():
         answer = input(f"Path of a 16-bit mono WAV [{before}]: ").strip()
     path = Path(answer) if answer else before
-    if not path.is_file():
-        print(f"{path}: there is no such file", end="\r\n", flush=True)
-        return before
-    return path
+    try:
+        with wave.open(str(path), "rb") as file:
+            if (file.getnchannels(), file.getsampwidth()) == (1, 2):
+                return path
+        problem = "not 16-bit mono"
+    except (OSError, EOFError, wave.Error) as error:
+        problem = str(error)
+    print(f"{path} cannot be spoken, {before} stays: {problem}", flush=True)
+    return before
 
 
 def _keys() -> Iterator[str]:

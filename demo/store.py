@@ -4,6 +4,7 @@ The programs are the product's own commands, started as its users start them. Ea
 started again on its own; the folder keeps what they keep.
 """
 
+import contextlib
 import json
 import secrets
 import socket
@@ -238,7 +239,8 @@ class Store:
                 except OSError:
                     time.sleep(_POLL_S)
                     continue
-                with feed.makefile("r", encoding="utf-8") as lines:
+                # A killed agent resets the connection.
+                with contextlib.suppress(ConnectionError), feed.makefile("r", encoding="utf-8") as lines:
                     for line in lines:
                         if line.endswith("\n"):
                             fields = json.loads(line)

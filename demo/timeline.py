@@ -41,22 +41,24 @@ def describe(one: Happening) -> str | None:
 
 
 class Timeline:
-    """Prints happenings as they come, with seconds since the last press of the record button."""
+    """Prints happenings as they come, with seconds since the press that began the visit."""
 
     def __init__(self, write: Callable[[str], None]) -> None:
         self._write = write
         self._lock = threading.Lock()
         self._zero: float | None = None
+        self._recording = False
 
     def __call__(self, one: Happening) -> None:
         """Print ``one`` if it belongs on the timeline."""
         text = describe(one)
-        if text is None:
-            return
         with self._lock:
-            if (one.source, one.name, one.fields.get("button")) == ("kiosk", "pressed", "record"):
+            if (one.source, one.name) == ("kiosk", "scene"):
+                self._recording = one.fields["scene"] == "recording"
+            pressed = (one.source, one.name, one.fields.get("button")) == ("kiosk", "pressed", "record")
+            if pressed and not self._recording:
                 self._zero = one.at
-            if self._zero is not None:
+            if text is not None and self._zero is not None:
                 self._write(f"{one.at - self._zero:+{_COLUMN}.3f} s  {one.source:<8}  {text}")
 
 

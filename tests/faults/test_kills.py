@@ -41,9 +41,11 @@ def kill_gateway(store: Store) -> None:
 
 
 def kill_broker(store: Store) -> None:
-    assert store.gateway is not None
-    (broker,) = store.gateway.children("mosquitto")
-    os.kill(broker, signal.SIGKILL)
+    gateway = store.gateway
+    assert gateway is not None
+    # After the kill before this one it may still be on its way back.
+    wait_until(lambda: bool(gateway.children("mosquitto")), "the gateway does not start its broker again")
+    os.kill(gateway.children("mosquitto")[0], signal.SIGKILL)
 
 
 VICTIMS = {"kiosk": kill_kiosk, "gateway": kill_gateway, "broker": kill_broker}

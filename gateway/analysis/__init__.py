@@ -1,0 +1,1 @@
+"""What a feedback says: sentiment, category, summary, emotion, intensity; offline, without Django."""

@@ -1,0 +1,1 @@
+"""How the embedded engine's weights are made: rows, training, evaluation. Not needed on a gateway."""
