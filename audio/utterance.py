@@ -1,0 +1,66 @@
+"""What is known of a visit's sound besides its words: its length, its speech, whether it was too quiet or too loud."""
+
+from collections.abc import Iterable
+from typing import Final
+
+from audio.level import CLIPPED
+from audio.protocol import Transcript
+from audio.recogniser import Recognition
+from audio.settings import AudioSettings
+from audio.speech import Sign, SpeechState, step
+from audio.voice import Frame
+
+CLIPPED_FRAMES: Final = 3
+"""This many frames with a clipped sample mean too loud; a single one is a knock on the kiosk."""
+
+
+class Utterance:
+    """The sound of one visit, frame by frame. `preroll`: its frames from before `Begin`."""
+
+    def __init__(self, settings: AudioSettings, preroll: Iterable[Frame] = ()) -> None:
+        earlier = tuple(preroll)
+        self._settings = settings
+        self._state = SpeechState(at_s=-sum(frame.length_s for frame in earlier))
+        self._speech_power = 0.0
+        self._speech_frames = 0
+        self._clipped_frames = 0
+        self.earlier_signs = tuple(sign for frame in earlier if (sign := self.hear(frame)) is not None)
+
+    @property
+    def speech_started_s(self) -> float | None:
+        """Start of the first speech, from `Begin`."""
+        return self._state.started_s
+
+    def hear(self, frame: Frame) -> Sign | None:
+        """Take the next frame; what it brought to light."""
+        before_s = self._state.speech_s
+        self._state, sign = step(self._state, frame, self._settings)
+        if self._state.speech_s > before_s:
+            self._speech_power += 10 ** (frame.level.dbfs / 10)
+            self._speech_frames += 1
+        self._clipped_frames += frame.level.peak >= CLIPPED
+        return sign
+
+    def transcript(
+        self, visit: str, recognition: Recognition, *, model: str, audio_s: float, finalise_ms: float
+    ) -> Transcript:
+        """The visit's transcript. Words are taken for nothing where there was no speech: Vosk hears some in noise."""
+        spoken = self._state.speech_s > 0 and bool(recognition.text)
+        words = recognition.words if spoken else ()
+        return Transcript(
+            visit=visit,
+            text=recognition.text if spoken else None,
+            language=self._settings.language,
+            model=model,
+            confidence=round(sum(word.confidence for word in words) / len(words), 4) if words else None,
+            words=words,
+            audio_s=round(audio_s, 3),
+            speech_s=round(self._state.speech_s, 3),
+            finalise_ms=round(finalise_ms, 1),
+            too_quiet=self._is_too_quiet(),
+            too_loud=self._clipped_frames >= CLIPPED_FRAMES,
+        )
+
+    def _is_too_quiet(self) -> bool:
+        quiet_power = 10 ** (self._settings.quiet_dbfs / 10)
+        return self._speech_frames > 0 and self._speech_power / self._speech_frames < quiet_power
