@@ -10,11 +10,9 @@ FLOOR_DBFS: Final = -96.0
 FULL_SCALE: Final = 32768
 CLIPPED: Final = 0.99
 """A peak from here on is taken for clipped, of 1."""
-POWER_STRIDE: Final = 2
-PEAK_STRIDE: Final = 8
-"""Not every sample is looked at. The power of every second sample differs from that of all by well under a
-decibel, and clipped sound stays at full scale for longer than eight samples (half a millisecond
-at 16 kHz)."""
+STRIDE: Final = 4
+"""Not every sample is looked at: the power of every fourth sample of speech differs from that of all by 0.2 dB on the
+average. With fewer still, steady noise would seem to move as speech does."""
 
 
 class Loudness(NamedTuple):
@@ -23,7 +21,7 @@ class Loudness(NamedTuple):
     dbfs: float
     """Root mean square, decibels below full scale, at least `FLOOR_DBFS`."""
     peak: float
-    """Largest sample of every `PEAK_STRIDE`th, 0 to 1."""
+    """Largest of the samples looked at, 0 to 1."""
 
 
 SILENCE: Final = Loudness(FLOOR_DBFS, 0.0)
@@ -31,14 +29,14 @@ SILENCE: Final = Loudness(FLOOR_DBFS, 0.0)
 
 def loudness(samples: bytes) -> Loudness:
     """Level of 16-bit mono samples in native byte order."""
-    values = array("h", samples)
+    # A list, because its items need not be made anew for each of the three loops below.
+    values = array("h", samples)[::STRIDE].tolist()
     if not values:
         return SILENCE
-    powered = values[::POWER_STRIDE]
-    root_sum_square = math.hypot(*powered)  # of all that Python offers, the one whose loop is in C
-    peaked = values[::PEAK_STRIDE]
-    peak = max(max(peaked), -min(peaked))  # noqa: PLW3301 - flattened, it would unpack all samples
-    return Loudness(_dbfs(root_sum_square**2 / len(powered) / FULL_SCALE**2), peak / FULL_SCALE)
+    root_sum_square = math.hypot(*values)  # of all that Python offers, the one whose loop is in C
+    fewer = values[::2]  # clipped sound stays at full scale for longer than half a millisecond
+    peak = max(max(fewer), -min(fewer))  # noqa: PLW3301 - flattened, it would unpack all samples
+    return Loudness(_dbfs(root_sum_square**2 / len(values) / FULL_SCALE**2), peak / FULL_SCALE)
 
 
 def together(parts: Sequence[Loudness]) -> Loudness:

@@ -32,6 +32,7 @@ class VoiceDetector:
         self._frame_bytes = samples * 2
         self._length_s = samples / rate_hz
         self._rate_hz = rate_hz
+        self._is_native = rate_hz in _NATIVE_RATES_HZ
         self._detector = webrtcvad.Vad(mode)
         self._rest = b""
 
@@ -45,7 +46,7 @@ class VoiceDetector:
             yield Frame(self._length_s, self._is_voiced(frame), loudness(frame))
 
     def _is_voiced(self, frame: bytes) -> bool:
-        if self._rate_hz in _NATIVE_RATES_HZ:
+        if self._is_native:
             return bool(self._detector.is_speech(frame, self._rate_hz))
         slower = averaged(array("h", frame), _FALLBACK_RATE_HZ * FRAME_MS // 1000)
         return bool(self._detector.is_speech(slower.tobytes(), _FALLBACK_RATE_HZ))

@@ -61,6 +61,8 @@ class WavReader:
 
 def _as_16_bit(data: bytes, width: int) -> bytes:
     """Samples of `width` bytes (as WAV has them: little endian, 8 bits unsigned) as native 16-bit samples."""
+    if width == 2 and sys.byteorder == "little":
+        return data
     if width == 1:
         return array("h", [(value - 128) << 8 for value in data]).tobytes()
     upper = bytearray(len(data) // width * 2)

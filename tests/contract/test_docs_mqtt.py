@@ -23,7 +23,7 @@ from contract.text import MAX_TRANSCRIPT_CHARS
 from contract.topics import ROOT, Channel
 from device import delivery
 from gateway.broker import files
-from gateway.feedback import ingest, subscriber
+from gateway.feedback import ingest
 from tests.contract.markdown_page import bare, section
 
 PAGE = "mqtt-contract.md"
@@ -137,7 +137,7 @@ def test_what_is_reserved_is_named_and_refused(name: str) -> None:
 def test_the_roots_and_filters_are_those_of_the_code() -> None:
     text = section(PAGE, "Topics").text
     assert f"`{ROOT}/<kiosk_id>/`" in text
-    assert f"`$share/{subscriber.SHARE}/{topics.every_kiosk(Channel.FEEDBACK)}`" in text
+    assert f"`$share/<group>/{topics.every_kiosk(Channel.FEEDBACK)}`" in text
 
 
 def test_a_kiosk_may_do_what_the_brokers_rules_allow_and_nothing_else() -> None:

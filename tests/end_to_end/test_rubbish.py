@@ -46,7 +46,7 @@ class Intruder:
         self.client = mqtt.Client(CallbackAPIVersion.VERSION2, self.credentials.kiosk_id, protocol=mqtt.MQTTv5)
         self.client.username_pw_set(self.credentials.username, self.credentials.password)
         self.client.tls_set_context(ssl.create_default_context(cadata=self.credentials.ca_certificate))
-        self.client.on_connect = lambda *_: self.client.subscribe(self.topic(topics.Channel.RECEIPT), qos=1)
+        self.client.on_connect = self._connected
         self.client.on_subscribe = lambda *_: self.subscribed.set()
         self.client.on_message = self._message
 
@@ -55,6 +55,9 @@ class Intruder:
 
     def publish(self, payload: bytes) -> None:
         self.client.publish(self.topic(topics.Channel.FEEDBACK), payload, qos=1)
+
+    def _connected(self, *_: Any) -> None:
+        self.client.subscribe(self.topic(topics.Channel.RECEIPT), qos=1)
 
     def _message(self, _client: mqtt.Client, _data: Any, message: mqtt.MQTTMessage) -> None:
         with self.changed:

@@ -1,0 +1,1 @@
+"""The message broker of one shop: mosquitto, configured, started and watched by the gateway."""

@@ -1,0 +1,69 @@
+"""What commands need that work on the gateway's state: settings, the state directory, Django, the tables."""
+
+import argparse
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import django
+
+from gateway import configuration, state
+from gateway.configuration import GatewaySettings
+from gateway.errors import GatewayError
+
+Command = Callable[[argparse.Namespace, GatewaySettings], int]
+
+
+def add_config_option(parser: argparse.ArgumentParser) -> None:
+    """Let ``--config`` stand behind the command as well."""
+    parser.add_argument("--config", type=Path, metavar="FILE", default=argparse.SUPPRESS, help="the settings")
+
+
+def open_gateway(args: argparse.Namespace) -> GatewaySettings:
+    """Read the settings, make the state directory and set Django up.
+
+    Raises:
+        contract.settings_file.SettingsError: the settings do not fit.
+        GatewayError: the state directory cannot be used.
+    """
+    settings = configuration.load(args.config)
+    state.prepare(settings.state_path)
+    configuration.activate(settings)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.settings"
+    django.setup()
+    return settings
+
+
+def on_database(command: Command, *, migrate: bool = True) -> Callable[[argparse.Namespace], int]:
+    """Return ``command`` as one that finds the gateway opened, and whose database errors are one sentence."""
+
+    def act(args: argparse.Namespace) -> int:
+        settings = open_gateway(args)
+        # Models can be imported only now.
+        from django.db import DatabaseError, connections
+
+        from gateway import database
+
+        try:
+            if migrate:
+                database.bring_up_to_date()
+            return command(args, settings)
+        except DatabaseError as error:
+            where = settings.state_path / state.DATABASE
+            raise GatewayError(f"the database {where} cannot be used: {error}") from error
+        finally:
+            connections.close_all()
+
+    return act
+
+
+def print_table(rows: Sequence[Sequence[str]]) -> None:
+    """Print columns, each as wide as its widest cell; what cannot be printed is escaped."""
+    shown = [[_printable(cell) for cell in row] for row in rows]
+    widths = [max(len(row[column]) for row in shown) for column in range(len(shown[0]))]
+    for row in shown:
+        print("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _printable(text: str) -> str:
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode("ascii") for char in text)

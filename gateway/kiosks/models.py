@@ -1,0 +1,44 @@
+"""The registry of kiosks."""
+
+from typing import ClassVar
+
+from django.db import models
+from django.db.models import Q
+
+from contract.webhook import MAX_PAGE_URL_CHARS
+
+
+class Kiosk(models.Model):
+    """One kiosk, and what it last said of itself. A removed one stays, because its feedback stays."""
+
+    id = models.CharField(primary_key=True, max_length=63)
+    """The kiosk id of the contract; also its user name at the broker."""
+    name = models.CharField(max_length=200, blank=True)
+    page_url = models.CharField(max_length=MAX_PAGE_URL_CHARS, blank=True)
+    """The ``page_url`` of its webhooks; empty takes the one of the settings' template."""
+    credential = models.CharField(max_length=200, blank=True)
+    """The password as mosquitto's file holds it, ``$7$<iterations>$<salt>$<hash>``; empty admits nobody."""
+    credential_changed_at = models.DateTimeField()
+    created_at = models.DateTimeField()
+    removed_at = models.DateTimeField(null=True, blank=True)
+
+    online = models.BooleanField(default=False)
+    session = models.BigIntegerField(default=0)
+    """The number of the connection that the last status told of."""
+    agent_version = models.CharField(max_length=200, blank=True)
+    address = models.CharField(max_length=200, blank=True)
+    last_seen_at = models.DateTimeField(null=True, blank=True)
+
+    class Meta:
+        """Constraints and order."""
+
+        ordering: ClassVar = ["id"]
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=~Q(id=""), name="kiosk_has_an_id"),
+            models.CheckConstraint(
+                condition=Q(removed_at__isnull=True) | Q(credential=""), name="kiosk_removed_is_not_admitted"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.id

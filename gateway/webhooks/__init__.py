@@ -1,0 +1,1 @@
+"""Webhooks to the customer's backend: endpoints, the outbox, the sender."""
