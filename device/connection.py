@@ -115,6 +115,7 @@ class Connection:
         context.minimum_version = ssl.TLSVersion.TLSv1_2
         client.tls_set_context(context)
         client.will_set(self._status_topic, self._will(), qos=1, retain=True)
+        client.on_socket_open = self._guarded(_send_at_once)
         client.on_connect = self._guarded(self._connected)
         client.on_subscribe = self._guarded(self._subscribed)
         client.on_message = self._guarded(self._message)
@@ -167,3 +168,8 @@ class Connection:
         self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _p: object
     ) -> None:
         self._on_event(self, Down(str(reason)))
+
+
+def _send_at_once(_client: mqtt.Client, _data: object, sock: socket.socket) -> None:
+    """Switch Nagle's algorithm off: it holds a message back for 40 ms behind one that is not acknowledged yet."""
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)

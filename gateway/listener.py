@@ -28,6 +28,9 @@ MAX_BODY_BYTES = 1024 * 1024
 REQUEST_DEADLINE_S = 10.0
 """From the connection to the last byte of the request, however slowly it drips."""
 
+LAST_ANSWERS_S = 1.0
+"""How long a listener that ends waits for the connections that it still has."""
+
 MAX_CONNECTIONS = 32
 MAX_REMEMBERED_IDS = 10_000
 NO_SECRET = "no secret given"  # noqa: S105 - a sentence
@@ -188,6 +191,7 @@ class Listener:
     ) -> None:
         self._server.shutdown()
         self._thread.join()
+        self._server.answer_the_last(LAST_ANSWERS_S)
         self._server.server_close()
 
 
@@ -222,6 +226,13 @@ class _Server(socketserver.ThreadingMixIn, HTTPServer):
         except RuntimeError:  # no thread could be started
             self._places.release()
             raise
+
+    def answer_the_last(self, timeout_s: float) -> None:
+        """Let the connections that are open get their answers: a webhook that was reported must not look refused."""
+        end_s = time.monotonic() + timeout_s
+        for _ in range(MAX_CONNECTIONS):
+            if not self._places.acquire(timeout=max(0.0, end_s - time.monotonic())):
+                return
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:
