@@ -67,6 +67,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--visits", type=int, default=20)
     visits: int = parser.parse_args(argv).visits
     wavs = list(SENTENCES)
+    vosk.SetLogLevel(-1)
     model = vosk.Model(str(DEMONSTRATION))
     bare_final_result_ms(model, wavs[0])
     rows: list[dict[str, float]] = []

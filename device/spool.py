@@ -23,14 +23,16 @@ _BUSY_S = 10.0
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS records (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
     id TEXT NOT NULL UNIQUE,
     state TEXT NOT NULL CHECK (state IN ('held', 'waiting', 'refused')),
+    sequence INTEGER UNIQUE CHECK ((sequence IS NULL) = (state = 'held')),
     record BLOB NOT NULL,
     message BLOB,
     reason TEXT
 );
-CREATE TABLE IF NOT EXISTS starts (number INTEGER PRIMARY KEY AUTOINCREMENT);
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT OR IGNORE INTO counters VALUES ('starts', 0), ('sequence', 0);
 """
 
 
@@ -42,7 +44,8 @@ class SpoolError(RuntimeError):
 class Entry:
     """One row of the spool."""
 
-    sequence: int
+    sequence: int | None
+    """Counts the records that were released, without a gap; None while the record is held."""
     id: str
     state: str
     """``held`` while the visitor can take it back, ``waiting`` for the gateway, ``refused`` by it and kept."""
@@ -87,42 +90,42 @@ class Spool:
 
         What a crash left held is released: its visitor was thanked, and is not there any more to take it back.
         """
-        with self._using() as db:
-            db.execute("UPDATE records SET state = 'waiting' WHERE state = 'held'")
-            number = db.execute("INSERT INTO starts DEFAULT VALUES").lastrowid or 0
-            db.execute("DELETE FROM starts WHERE number < ?", (number,))
-            return number
+        with self._changing() as db:
+            held = [row[0] for row in db.execute("SELECT id FROM records WHERE state = 'held' ORDER BY place")]
+            for record_id in held:
+                _release(db, record_id)
+            return _count(db, "starts")
 
-    def add(self, record: Record) -> int:
-        """Commit ``record``, held back; return its sequence number. On return it survives a power cut.
+    def add(self, record: Record) -> None:
+        """Commit ``record``, held back. On return it survives a power cut.
 
         Raises:
             SpoolError: it could not be made durable, for example because the disk is full.
         """
         with self._using() as db:
-            cursor = db.execute(
+            db.execute(
                 "INSERT INTO records (id, state, record) VALUES (?, 'held', ?)",
                 (record.id, msgspec.json.encode(record)),
             )
-            return cursor.lastrowid or 0
 
     def release(self, record_id: str) -> None:
         """Let a held record go to the gateway."""
-        with self._using() as db:
-            db.execute("UPDATE records SET state = 'waiting' WHERE id = ? AND state = 'held'", (record_id,))
+        with self._changing() as db:
+            if db.execute("SELECT 1 FROM records WHERE id = ? AND state = 'held'", (record_id,)).fetchone():
+                _release(db, record_id)
 
     def take_back(self, record_id: str) -> None:
         """Delete a record that has not left the kiosk."""
         with self._using() as db:
             db.execute("DELETE FROM records WHERE id = ? AND state = 'held'", (record_id,))
 
-    def waiting(self, after: int, limit: int) -> list[Entry]:
-        """Return at most ``limit`` records for the gateway in order, those behind sequence number ``after``."""
-        return self._entries("state = 'waiting' AND sequence > ? ORDER BY sequence LIMIT ?", after, limit)
+    def waiting(self, limit: int) -> list[Entry]:
+        """Return at most ``limit`` records for the gateway, in order."""
+        return self._entries("state = 'waiting' ORDER BY sequence LIMIT ?", limit)
 
     def entries(self, limit: int = 1_000) -> list[Entry]:
         """Return at most ``limit`` records in any state, in order."""
-        return self._entries("1 ORDER BY sequence LIMIT ?", limit)
+        return self._entries("1 ORDER BY place LIMIT ?", limit)
 
     def freeze(self, record_id: str, make: Callable[[], bytes]) -> bytes:
         """Return the bytes that were first sent for a record; ``make`` gives them if there are none yet.
@@ -184,3 +187,28 @@ class Spool:
                 yield self._db
             except sqlite3.Error as error:
                 raise SpoolError(f"the spool {self.path} failed: {error}") from error
+
+    @contextmanager
+    def _changing(self) -> Iterator[sqlite3.Connection]:
+        """Several changes as one: all of them or none."""
+        with self._using() as db:
+            db.execute("BEGIN IMMEDIATE")
+            try:
+                yield db
+                db.execute("COMMIT")
+            except BaseException:
+                # A commit that failed may have ended the transaction itself.
+                if db.in_transaction:
+                    db.execute("ROLLBACK")
+                raise
+
+
+def _release(db: sqlite3.Connection, record_id: str) -> None:
+    number = _count(db, "sequence")
+    db.execute("UPDATE records SET state = 'waiting', sequence = ? WHERE id = ?", (number, record_id))
+
+
+def _count(db: sqlite3.Connection, name: str) -> int:
+    query = "UPDATE counters SET value = value + 1 WHERE name = ? RETURNING value"
+    number: int = db.execute(query, (name,)).fetchone()[0]
+    return number

@@ -181,7 +181,7 @@ class Uplink:
         now_s = self._monotonic()
         try:
             # Everything in the window is among the first of the spool, because it was sent in order.
-            entries = {entry.id: entry for entry in self._spool.waiting(after=0, limit=2 * window.size)}
+            entries = {entry.id: entry for entry in self._spool.waiting(limit=2 * window.size)}
             for record_id in window.overdue(now_s):
                 if record_id not in entries:
                     window.settled(record_id)
@@ -208,6 +208,7 @@ class Uplink:
         window.sent(entry.id, now_s)
 
     def _encode(self, entry: Entry) -> bytes:
+        assert entry.sequence is not None, "the spool numbers what it releases"
         feedback = feedback_of(entry.record, kiosk=self._kiosk, sequence=entry.sequence, now=self._clock.now())
         return encode_feedback(feedback)
 

@@ -30,8 +30,11 @@ def main(argv: list[str] | None = None) -> int:
     except SettingsError as error:
         print(f"kiosk: {error}", file=sys.stderr)
         return USAGE_STATUS
-    except (AlreadyRunningError, SpoolError, OSError) as error:
+    except (AlreadyRunningError, SpoolError) as error:
         print(f"kiosk: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"kiosk: {error.filename}: {error.strerror}; check that it exists and its rights", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130

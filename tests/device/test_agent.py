@@ -140,7 +140,7 @@ def test_the_words_of_a_visit_are_in_the_spool_when_thanks_are_shown(kiosk: Kios
     assert (entry.id, entry.record.transcript, entry.record.consent_version) == (visit, "hello", "consent-1")
     assert entry.record.words[0].word == "hello"
     kiosk.parts.wait_for("wake")
-    assert [waiting.id for waiting in kiosk.spool.waiting(after=0, limit=9)] == [visit]
+    assert [waiting.id for waiting in kiosk.spool.waiting(limit=9)] == [visit]
 
 
 def test_cancel_during_the_thanks_leaves_nothing_in_the_spool(kiosk: Kiosk) -> None:

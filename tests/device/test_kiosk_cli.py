@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from contract.credentials import BrokerCredentials, write
 from demo.sentences import SENTENCES, SPEECH
 
 REPOSITORY = Path(__file__).parents[2]
@@ -61,6 +62,16 @@ def test_a_missing_configuration_is_named(tmp_path: Path) -> None:
 
 def test_missing_credentials_are_named(config: Path, tmp_path: Path) -> None:
     assert f"{tmp_path}/credentials.toml: there is no such file" in the_sentence(kiosk("run", "--config", config), 2)
+
+
+def test_a_folder_that_cannot_be_made_is_named(config: Path, tmp_path: Path) -> None:
+    certificate = "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n"
+    credentials = BrokerCredentials(
+        kiosk_id="a", host="h", port=1, username="a", password="x" * 16, ca_certificate=certificate
+    )
+    write(tmp_path / "credentials.toml", credentials)
+    (tmp_path / "state").write_text("a file where the folder should be")
+    assert f"{tmp_path}/state: File exists" in the_sentence(kiosk("run", "--config", config), 1)
 
 
 def test_watching_without_a_kiosk_says_how_to_start_one(config: Path) -> None:
