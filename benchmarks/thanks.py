@@ -41,10 +41,7 @@ def bare_final_result_ms(model: vosk.Model, wav: Path) -> float:
 def visit(store: Store, wav: Path) -> dict[str, float]:
     """Return the milliseconds of one visit, from the press that ends it."""
     assert store.microphone is not None
-    mark = len(store.happenings)
-    store.press()
-    store.happenings.wait_for("panel", "scene", scene="recording", since=mark, timeout_s=WAIT_S)
-    store.microphone.say(wav)
+    store.visit(wav)
     if not store.microphone.wait_until_said(WAIT_S):
         raise RuntimeError("the simulated microphone does not end")
     ended = len(store.happenings)

@@ -61,10 +61,7 @@ def _one_visit(wav: Path) -> int:
         store.set_up()
         store.start()
         print(f'Ready. A visitor presses the button and says: "{SENTENCES[wav]}"\n', flush=True)
-        mark = len(happenings)
-        store.press()
-        happenings.wait_for("panel", "scene", scene="recording", since=mark, timeout_s=VISIT_S)
-        microphone.say(wav)
+        mark = store.visit(wav)
         webhook = happenings.wait_for("receiver", "webhook", since=mark, timeout_s=VISIT_S)
         visit = webhook.fields["feedback"]
         happenings.wait_for("kiosk", "receipt", visit=visit, since=mark, timeout_s=VISIT_S)

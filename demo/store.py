@@ -151,6 +151,15 @@ class Store:
         assert self.panel is not None
         self.panel.write(f"tap {button} 80")
 
+    def visit(self, wav: Path) -> int:
+        """Press the button and, when the light says that it records, speak; return where the happenings begin."""
+        assert self.microphone is not None
+        mark = len(self.happenings)
+        self.press()
+        self.happenings.wait_for("panel", "scene", scene="recording", since=mark, timeout_s=START_S)
+        self.microphone.say(wav)
+        return mark
+
     def spooled(self) -> list[str]:
         """Return the ids of the records that the kiosk has and the gateway has not confirmed."""
         listing = run_to_end([BIN / "kiosk", "spool", "list", "--json", "--config", self.kiosk_config])

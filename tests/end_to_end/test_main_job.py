@@ -25,11 +25,7 @@ WORDS = SENTENCES[WAV]
 
 def one_visit(store: Store) -> tuple[str, int]:
     """Press, speak, and wait until all is done; return the feedback's id and where its happenings begin."""
-    assert store.microphone is not None
-    mark = len(store.happenings)
-    store.press()
-    store.happenings.wait_for("panel", "scene", scene="recording", since=mark, timeout_s=WAIT_S)
-    store.microphone.say(WAV)
+    mark = store.visit(WAV)
     visit: str = store.happenings.wait_for("receiver", "webhook", since=mark, timeout_s=WAIT_S).fields["feedback"]
     store.happenings.wait_for("kiosk", "receipt", visit=visit, since=mark, timeout_s=WAIT_S)
     store.happenings.wait_for("gateway", "webhook delivered", feedback=visit, since=mark, timeout_s=WAIT_S)
@@ -124,11 +120,7 @@ def test_one_press_becomes_a_verified_webhook(make_store: MakeStore) -> None:
 def test_what_the_visitor_takes_back_never_leaves_the_kiosk(make_store: MakeStore) -> None:
     store = make_store(thanks_s=5.0)
     store.start()
-    assert store.microphone is not None
-    mark = len(store.happenings)
-    store.press()
-    store.happenings.wait_for("panel", "scene", scene="recording", since=mark, timeout_s=WAIT_S)
-    store.microphone.say(WAV)
+    mark = store.visit(WAV)
     store.happenings.wait_for("panel", "scene", scene="thanks", since=mark, timeout_s=WAIT_S)
     store.press("cancel")
     store.happenings.wait_for("panel", "scene", scene="discarded", since=mark, timeout_s=WAIT_S)

@@ -17,13 +17,9 @@ def test_visits_before_the_first_contact_are_thanked_and_delivered_in_order_with
     store = make_store(thanks_s=0.5)
     store.start_panel()
     store.start_kiosk()
-    assert store.microphone is not None
     visits = []
     for wav in SPOKEN:
-        mark = len(store.happenings)
-        store.press()
-        store.happenings.wait_for("panel", "scene", scene="recording", since=mark, timeout_s=WAIT_S)
-        store.microphone.say(wav)
+        mark = store.visit(wav)
         store.happenings.wait_for("panel", "scene", scene="thanks", since=mark, timeout_s=WAIT_S)
         visits.append(store.happenings.find("kiosk", "committed", since=mark)[0].fields["visit"])
         store.happenings.wait_for("panel", "scene", scene="idle", since=mark, timeout_s=WAIT_S)

@@ -78,11 +78,7 @@ class Intruder:
 
 def one_visit(store: Store) -> None:
     """Show that everything still works: a whole visit, to the verified webhook."""
-    assert store.microphone is not None
-    mark = len(store.happenings)
-    store.press()
-    store.happenings.wait_for("panel", "scene", scene="recording", since=mark, timeout_s=WAIT_S)
-    store.microphone.say(SPEECH / "flowers.wav")
+    mark = store.visit(SPEECH / "flowers.wav")
     store.happenings.wait_for("receiver", "webhook", since=mark, verified=True, timeout_s=WAIT_S)
 
 

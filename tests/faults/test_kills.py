@@ -64,13 +64,9 @@ def wait_until_idle(store: Store) -> None:
 
 def one_round(store: Store, victim: str, after_s: float) -> None:
     """Begin a visit and kill ``victim`` that long after the press."""
-    assert store.microphone is not None
     wait_until_idle(store)
-    mark = len(store.happenings)
     began_s = time.monotonic()
-    store.press()
-    store.happenings.wait_for("panel", "scene", scene="recording", since=mark, timeout_s=ROUND_S)
-    store.microphone.say(SPEECH / "flowers.wav")
+    store.visit(SPEECH / "flowers.wav")
     remaining_s = began_s + after_s - time.monotonic()
     if remaining_s > 0:
         time.sleep(remaining_s)
