@@ -6,6 +6,7 @@ Prints how long it took from the replug to the right scene; exit status 1 where 
 """
 
 import argparse
+import logging
 import statistics
 import sys
 import tempfile
@@ -104,6 +105,8 @@ def main(argv: list[str] | None = None) -> int:
     """Measure and print; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.panel_replug", description=__doc__)
     parser.add_argument("--cycles", type=int, default=100)
+    # It would warn at every unplugging.
+    logging.getLogger("firmware_bridge").setLevel(logging.ERROR)
     cycles: int = parser.parse_args(argv).cycles
     with tempfile.TemporaryDirectory(prefix="voiseback-bench-") as folder:
         result = replug(Path(folder) / "panel", cycles=cycles)

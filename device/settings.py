@@ -18,7 +18,8 @@ class PanelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     """The button panel."""
 
     port: str | None = None
-    """The serial port, best by its stable name below ``/dev/serial/by-id/``. Without one the kiosk has no panel."""
+    """The serial port, best by its stable name below ``/dev/serial/by-id/``, or ``auto``: the panel is then looked for
+    at every serial port that no other program uses. Without one the kiosk has no panel."""
 
 
 class VisitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

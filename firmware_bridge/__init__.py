@@ -5,14 +5,19 @@ of `docs/panel-protocol.md`, `link` and `panel_link` its two sides without any p
 panel without hardware that speaks it. The folder knows nothing of visits: it shows scenes and reports buttons.
 """
 
-from firmware_bridge.bridge import PanelBridge, PanelStats
+from firmware_bridge.bridge import PanelBridge
+from firmware_bridge.candidates import Candidate, list_candidates
 from firmware_bridge.events import ButtonPressed, ButtonReleased, PanelEvent, PanelOffline, PanelOnline
 from firmware_bridge.messages import Button, Display, Identity, Scene
+from firmware_bridge.search import AUTO
+from firmware_bridge.stats import PanelStats
 
 __all__ = [
+    "AUTO",
     "Button",
     "ButtonPressed",
     "ButtonReleased",
+    "Candidate",
     "Display",
     "Identity",
     "PanelBridge",
@@ -21,4 +26,5 @@ __all__ = [
     "PanelOnline",
     "PanelStats",
     "Scene",
+    "list_candidates",
 ]

@@ -2,59 +2,37 @@
 
 import contextlib
 import logging
-import math
 import os
 import secrets
-import select
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from firmware_bridge.candidates import ListCandidates, list_candidates
+from firmware_bridge.conversation import Conversation, Trace, Traffic, no_trace
 from firmware_bridge.events import PanelEvent, PanelOffline, PanelOnline
 from firmware_bridge.link import HostLink
 from firmware_bridge.messages import Identity, Scene
+from firmware_bridge.pauses import RETRY_S, Pauses
 from firmware_bridge.port import PortError, SerialPort
+from firmware_bridge.search import NO_PORT, PROBE_S, PortSearch
+from firmware_bridge.stats import PanelStats
 
-RETRY_S = 0.5
-"""How long to wait before a port is opened again; with the jitter, a panel that returns is right within 2 s."""
-RETRY_JITTER_S = 0.25
 REOPEN_S = 10.0
 """A port without a panel is closed and opened again so often: its name may stand for another device by now."""
-MAX_UNSENT_BYTES = 4096
-"""A port that has taken nothing of so much output is stuck; a working one takes it in 0.4 s."""
+WATCH_S = 0.25
+"""How often a pause looks whether a port has come, so that a panel that is plugged in is right within 2 s."""
 STOP_S = 5.0
 
 logger = logging.getLogger(__name__)
-_random = secrets.SystemRandom()
-
-
-@dataclass(frozen=True, slots=True)
-class PanelStats:
-    """Counters of the bridge since it was made; all but the first two only grow."""
-
-    online: bool
-    problem: str | None
-    sessions: int
-    open_failures: int
-    bytes_received: int
-    bytes_sent: int
-    frames_received: int
-    crc_errors: int
-    malformed: int
-    overlong: int
-    unknown_types: int
-    bad_payloads: int
-    stray: int
-    duplicate_events: int
-    scene_repeats: int
-    callback_errors: int
 
 
 class PanelBridge:
     """Keeps the panel at `port` in service and calls `on_event` for all that happens there.
 
-    `port` is a device path, best one that names the device and not the socket (below `/dev/serial/by-id`).
+    `port` is a device path, best one that names the device and not the socket (below `/dev/serial/by-id`), or `AUTO`:
+    then each port of `candidates` that nobody uses is asked, one at a time, and the one that answers is kept, and tried
+    first when its panel has gone. `trace` sees all traffic, on the bridge's thread.
     `on_event` is called on the bridge's own thread and must return at once; an exception in it is logged and counted.
     A bridge without a panel reports `PanelOffline` once, also at its start, and then keeps looking until `stop`.
     """
@@ -67,12 +45,18 @@ class PanelBridge:
         monotonic: Callable[[], float] = time.monotonic,
         retry_s: float = RETRY_S,
         reopen_s: float = REOPEN_S,
+        probe_s: float = PROBE_S,
+        candidates: ListCandidates = list_candidates,
+        trace: Trace = no_trace,
     ) -> None:
-        self._path = port
         self._on_event = on_event
         self._monotonic = monotonic
-        self._retry_s = retry_s
-        self._reopen_s = reopen_s
+        self._search = PortSearch(port, candidates)
+        self._pauses = Pauses(retry_s)
+        self._patience_s = probe_s if self._search.automatic else reopen_s
+        self._trace = trace
+        self._traffic = Traffic()
+        self._port: str | None = None
         self._link = HostLink(lambda: 1 + secrets.randbelow(2**32 - 1))
         self._thread: threading.Thread | None = None
         self._lock = threading.Lock()
@@ -80,9 +64,8 @@ class PanelBridge:
         self._scene: Scene | None = None
         self._level: int | None = None
         self._wake_reader = self._wake_writer = -1
+        self._watched_s = 0.0
         self._open_failures = 0
-        self._bytes_received = 0
-        self._bytes_sent = 0
         self._callback_errors = 0
 
     def start(self) -> None:
@@ -145,10 +128,14 @@ class PanelBridge:
         return PanelStats(
             online=link.online,
             problem=link.problem,
+            port=self._port,
+            round_trip_s=link.round_trip.last_s,
+            smoothed_round_trip_s=link.round_trip.smoothed_s,
             sessions=counters.sessions,
+            reconnections=max(0, counters.sessions - 1),
             open_failures=self._open_failures,
-            bytes_received=self._bytes_received,
-            bytes_sent=self._bytes_sent,
+            bytes_received=self._traffic.received,
+            bytes_sent=self._traffic.sent,
             frames_received=decoder.frames,
             crc_errors=decoder.crc_errors,
             malformed=decoder.malformed,
@@ -157,6 +144,7 @@ class PanelBridge:
             bad_payloads=counters.bad_payloads,
             stray=counters.stray,
             duplicate_events=counters.duplicate_events,
+            scenes_acknowledged=counters.scenes_acknowledged,
             scene_repeats=link.repeats,
             callback_errors=self._callback_errors,
         )
@@ -170,52 +158,88 @@ class PanelBridge:
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            try:
-                port = SerialPort(self._path)
-            except PortError as error:
-                self._open_failures += 1
-                self._deliver(self._link.close(str(error)))
-            else:
-                self._serve(port)
-            self._stopping.wait(self._retry_s + _random.uniform(0.0, RETRY_JITTER_S))
+            reason = self._look()
+            events = [] if reason is None else self._link.close(reason)
+            if not self._stopping.is_set():
+                self._deliver(events)
+                self._pause()
 
-    def _serve(self, port: SerialPort) -> None:
-        """Work with an open port until it fails, stays unanswered for long, or the bridge stops."""
-        poller = select.poll()
-        poller.register(self._wake_reader, select.POLLIN)
-        unsent = bytearray()
+    def _pause(self) -> None:
+        left_s = self._pauses.next_s()
+        while left_s > 0 and not self._stopping.wait(min(left_s, WATCH_S)) and not self._search.newcomers():
+            left_s -= WATCH_S
+
+    def _look(self) -> str | None:
+        """Try the ports until a panel was there and has gone, or none is left; return why there is none now.
+
+        None where another port has come meanwhile: the search is not over.
+        """
+        reasons = []
+        for path in self._search.round():
+            before = self._link.counters.sessions
+            reason = self._try(path)
+            if self._stopping.is_set() or self._link.counters.sessions > before:
+                return reason
+            reasons.append(reason)
+            if self._search.automatic and self._search.newcomers():
+                return None
+        if not self._search.automatic:
+            return reasons[0]
+        if not reasons:
+            return NO_PORT
+        return f"no panel answers: {'; '.join(reasons)}"
+
+    def _try(self, path: str) -> str:
+        """Work with the panel at `path`, if there is one, until it has gone; return why."""
         try:
-            self._link.open(self._monotonic())
-            while not self._stopping.is_set() and self._link.unanswered_s(self._monotonic()) < self._reopen_s:
-                self._exchange(port, poller, unsent)
-            self._hand_over(port, unsent)
+            port = SerialPort(path)
         except PortError as error:
-            self._end(str(error))
-        else:
-            self._end(self._link.problem or "the panel bridge was stopped")
+            self._open_failures += 1
+            return str(error)
+        self._port = path
+        try:
+            return self._serve(port)
+        except PortError as error:
+            return str(error)
         finally:
+            self._port = None
             port.close()
 
-    def _end(self, reason: str) -> None:
-        events = self._link.close(reason)
+    def _serve(self, port: SerialPort) -> str:
+        """Work with an open port until it fails, stays unanswered for long, or the bridge stops; return why."""
+        talk = Conversation(
+            port,
+            self._link,
+            monotonic=self._monotonic,
+            traffic=self._traffic,
+            trace=self._trace,
+            wake=self._wake_reader,
+        )
+        self._watched_s = 0.0
+        while not self._stopping.is_set() and not self._given_up():
+            self._hand_over(talk)
+            self._deliver(talk.receive())
+            if self._link.online:
+                self._search.prefer(port.path)
+                self._pauses.reset()
+                self._watched_s = 0.0
         if not self._stopping.is_set():
-            self._deliver(events)
+            reason = self._link.why_no_answer()
+            return f"{port.path}: {reason}" if self._search.automatic else reason
+        self._hand_over(talk)
+        return "the panel bridge was stopped"
 
-    def _exchange(self, port: SerialPort, poller: select.poll, unsent: bytearray) -> None:
-        """Send what is due, wait for whatever comes first, and take it."""
-        self._hand_over(port, unsent)
-        poller.register(port.fileno(), select.POLLIN | (select.POLLOUT if unsent else 0))
-        wait_s = max(0.0, self._link.next_deadline_s - self._monotonic())
-        ready = {fd for fd, _ in poller.poll(math.ceil(wait_s * 1000))}
-        if self._wake_reader in ready:
-            with contextlib.suppress(BlockingIOError):
-                os.read(self._wake_reader, MAX_UNSENT_BYTES)
-        if port.fileno() in ready:
-            data = port.read()
-            self._bytes_received += len(data)
-            self._deliver(self._link.feed(data, self._monotonic()))
+    def _given_up(self) -> bool:
+        """Whether another port is to be tried, or this one anew."""
+        unanswered_s = self._link.unanswered_s(self._monotonic())
+        if unanswered_s >= self._patience_s:
+            return True
+        if not self._search.automatic or unanswered_s < self._watched_s + WATCH_S:
+            return False
+        self._watched_s = unanswered_s
+        return self._search.newcomers()
 
-    def _hand_over(self, port: SerialPort, unsent: bytearray) -> None:
+    def _hand_over(self, talk: Conversation) -> None:
         """Give the link its orders and the port the link's output."""
         with self._lock:
             scene, level, self._level = self._scene, self._level, None
@@ -224,14 +248,7 @@ class PanelBridge:
             self._link.show(scene, now_s)
         if level is not None:
             self._link.level(level, now_s)
-        self._deliver(self._link.tick(now_s))
-        unsent += self._link.take_output()
-        if unsent:
-            sent = port.write(unsent)
-            self._bytes_sent += sent
-            del unsent[:sent]
-        if len(unsent) > MAX_UNSENT_BYTES:
-            raise PortError(f"{self._path} takes no data: unplug the panel and plug it in again")
+        self._deliver(talk.send())
 
     def _deliver(self, events: list[PanelEvent]) -> None:
         for event in events:
@@ -249,7 +266,7 @@ class PanelBridge:
         logger.info(
             "panel %s is in service at %s: firmware %s; %d presses without a host since its start",
             identity.serial_number,
-            self._path,
+            self._port,
             ".".join(map(str, identity.firmware)),
             identity.missed_presses,
         )

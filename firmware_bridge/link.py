@@ -3,7 +3,6 @@
 import enum
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from firmware_bridge.events import ButtonPressed, ButtonReleased, PanelEvent, PanelOffline, PanelOnline
 from firmware_bridge.frame import Frame, FrameDecoder, encode
@@ -26,8 +25,15 @@ from firmware_bridge.messages import (
     to_frame,
 )
 from firmware_bridge.repeater import Repeater
+from firmware_bridge.stats import LinkCounters, RoundTrip
 from firmware_bridge.timing import HEARTBEAT_S, HELLO_GAP_S, HELLO_REPEAT_S, LEVEL_GAP_S, LOST_S
 from firmware_bridge.wire import Message, MessageError
+
+SEQUENCE_WINDOW = 128
+"""An event whose number is up to so much behind the newest one is a repetition."""
+
+UPTIME_RANGE_MS = 2**32
+"""A panel's uptime begins anew after so much, some 50 days."""
 
 
 class LinkState(enum.Enum):
@@ -36,18 +42,6 @@ class LinkState(enum.Enum):
     CLOSED = enum.auto()
     GREETING = enum.auto()
     ONLINE = enum.auto()
-
-
-@dataclass(slots=True)
-class LinkCounters:
-    """What the link has seen since it was made; the numbers only grow."""
-
-    sessions: int = 0
-    duplicate_events: int = 0
-    unknown_types: int = 0
-    bad_payloads: int = 0
-    stray: int = 0
-    """Good frames that had no place: button events outside a session, releases without a press, late answers."""
 
 
 class HostLink:
@@ -61,6 +55,7 @@ class HostLink:
     def __init__(self, new_session: Callable[[], int]) -> None:
         self.decoder = FrameDecoder()
         self.counters = LinkCounters()
+        self.round_trip = RoundTrip()
         self.state = LinkState.CLOSED
         self.identity: Identity | None = None
         self.problem: str | None = "not connected yet"
@@ -96,6 +91,16 @@ class HostLink:
     def unanswered_s(self, now_s: float) -> float:
         """Return for how long the open port has been asked in vain; 0 where there is a panel or no port."""
         return now_s - self._greeting_since_s if self.state is LinkState.GREETING else 0.0
+
+    def why_no_answer(self) -> str:
+        """Return, as a sentence, what is known about an open port at which no panel answers."""
+        if self._refused is not None:
+            return self._refused
+        if self._heard_s > self._greeting_since_s:
+            return "the panel can be heard, but does not answer: its receiving line may be broken"
+        if self._bad_frames() > self._errors_before:
+            return "what comes from the port is not the panel's protocol: is it the right port?"
+        return "nothing answers at the port"
 
     @property
     def next_deadline_s(self) -> float:
@@ -135,7 +140,7 @@ class HostLink:
             self._leave(f"nothing was heard from the panel for {LOST_S:.0f} s")
             self._greet(now_s)
         if self.state is LinkState.GREETING and now_s >= self._greeting_since_s + LOST_S:
-            self._leave(self._why_no_answer())
+            self._leave(self.why_no_answer())
         self._send_due(now_s)
         return self._take_events()
 
@@ -181,15 +186,6 @@ class HostLink:
             self._reported_offline = True
         self._held.clear()
 
-    def _why_no_answer(self) -> str:
-        if self._refused is not None:
-            return self._refused
-        if self._heard_s > self._greeting_since_s:
-            return "the panel can be heard, but does not answer: its receiving line may be broken"
-        if self._bad_frames() > self._errors_before:
-            return "what comes from the port is not the panel's protocol: is it the right port?"
-        return "nothing answers at the port"
-
     def _bad_frames(self) -> int:
         decoder = self.decoder
         return decoder.crc_errors + decoder.malformed + decoder.overlong
@@ -219,14 +215,25 @@ class HostLink:
             case ButtonEdge():
                 self._on_edge(message)
             case PanelAck():
-                if not self._scenes.acknowledge(frame.sequence):
-                    self.counters.stray += 1
+                self._on_ack(frame.sequence, now_s)
+
+    def _on_ack(self, sequence: int, now_s: float) -> None:
+        measured_s = self._scenes.round_trip_s(now_s)
+        if not self._scenes.acknowledge(sequence):
+            self.counters.stray += 1
+            if self._scene is not None and self._scenes.outdated(sequence):
+                # An older command was overtaken by the newest and shown after it.
+                self._scenes.send(SceneCommand(self._scene), now_s)
+            return
+        self.counters.scenes_acknowledged += 1
+        if measured_s is not None:
+            self.round_trip.add(measured_s)
 
     def _is_new_event(self, sequence: int) -> bool:
         """Acknowledge a button event and return whether it is no repetition."""
         # Before it is understood: a panel repeats what is not acknowledged, and this host will not learn more.
         self._send(HostAck(), sequence)
-        if sequence == self._last_event:
+        if self._last_event is not None and (self._last_event - sequence) % 256 < SEQUENCE_WINDOW:
             self.counters.duplicate_events += 1
             return False
         self._last_event = sequence
@@ -264,6 +271,9 @@ class HostLink:
             restarted = heartbeat.uptime_ms < self._panel_uptime_ms
             self._leave("the panel has restarted" if restarted else "the panel had lost the kiosk")
             self._greet(now_s)
+            return
+        if (heartbeat.uptime_ms - self._panel_uptime_ms) % UPTIME_RANGE_MS >= UPTIME_RANGE_MS // 2:
+            # Older than the newest event, which overtook it: it knows nothing of that button.
             return
         self._panel_uptime_ms = heartbeat.uptime_ms
         # A release that the panel had to drop shows here; a press never does, for it might be long past.

@@ -23,6 +23,7 @@ class Button(enum.IntEnum):
     RECORD = 0
     CANCEL = 1
     LANGUAGE = 2
+    REPLY = 3
 
 
 class Scene(enum.IntEnum):

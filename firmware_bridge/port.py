@@ -6,8 +6,12 @@ import termios
 
 import serial
 
+from firmware_bridge.holders import holders
+
 BAUD = 115200
 READ_BYTES = 4096
+MAX_NAMED = 3
+"""How many of those who hold a port are named in a sentence."""
 
 
 class PortError(Exception):
@@ -17,11 +21,15 @@ class PortError(Exception):
 class SerialPort:
     """An open serial port that never blocks: 115200 8N1, exclusive, without a hang-up at its closing.
 
-    Raises PortError when it cannot be opened. Use `fileno` to wait for it, then `read` and `write`.
+    Raises PortError when it cannot be opened, or when another process has it open: opening it would disturb that
+    one, for a board may reset, and each would get a part of the bytes. Use `fileno` to wait for it, then `read` and
+    `write`.
     """
 
     def __init__(self, path: str) -> None:
-        self._path = path
+        self.path = path
+        if holders(path):
+            raise PortError(_in_use(path))
         try:
             self._serial = serial.Serial(path, BAUD, timeout=0, exclusive=True)
         except (OSError, ValueError, termios.error) as error:
@@ -42,9 +50,9 @@ class SerialPort:
         except BlockingIOError:
             return b""
         except OSError as error:
-            raise PortError(f"{self._path} was unplugged ({error.strerror})") from error
+            raise PortError(f"{self.path} was unplugged ({error.strerror})") from error
         if not data:
-            raise PortError(f"{self._path} was unplugged")
+            raise PortError(f"{self.path} was unplugged")
         return data
 
     def write(self, data: bytes | bytearray) -> int:
@@ -54,7 +62,7 @@ class SerialPort:
         except BlockingIOError:
             return 0
         except OSError as error:
-            raise PortError(f"{self._path} was unplugged ({error.strerror})") from error
+            raise PortError(f"{self.path} was unplugged ({error.strerror})") from error
 
     def close(self) -> None:
         """Close the port, also one that is gone."""
@@ -78,5 +86,11 @@ def _why_not_open(path: str, error: Exception) -> str:
     if number == errno.EACCES:
         return f"{path} may not be opened: add this program's user to the group that owns it, often dialout"
     if number in (errno.EAGAIN, errno.EBUSY):
-        return f"{path} is in use: stop the other program that has it open"
+        return _in_use(path)
     return f"{path} cannot be opened as a serial port: {error}"
+
+
+def _in_use(path: str) -> str:
+    found = holders(path)
+    known = ", ".join([*map(str, found[:MAX_NAMED]), *(["others"] if len(found) > MAX_NAMED else [])])
+    return f"{path} is in use{' by ' if known else ''}{known}: stop the other program that has it open"

@@ -20,6 +20,7 @@ class Repeater:
         self._encoded = b""
         self._due_s = math.inf
         self._tries = 0
+        self._sent_s = 0.0
 
     @property
     def busy(self) -> bool:
@@ -44,8 +45,16 @@ class Repeater:
             return b""
         self.repeats += self._tries > 0
         self._tries += 1
+        self._sent_s = now_s
         self._due_s = now_s + REPEAT_S
         return self._encoded
+
+    def round_trip_s(self, now_s: float) -> float | None:
+        """Return how long the message that waits has been under way; None where it was sent more than once.
+
+        An acknowledgement does not say which of several it answers (Karn's rule).
+        """
+        return now_s - self._sent_s if self.busy and self._tries == 1 else None
 
     def acknowledge(self, sequence: int) -> bool:
         """Take an acknowledgement; return whether it was for the message that waits."""
@@ -53,6 +62,10 @@ class Repeater:
             return False
         self.cancel()
         return True
+
+    def outdated(self, sequence: int) -> bool:
+        """Return whether an older message is acknowledged after the newest one was."""
+        return not self.busy and sequence != self._sequence
 
     def cancel(self) -> None:
         """Give up the message that waits."""

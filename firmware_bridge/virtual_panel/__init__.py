@@ -3,6 +3,8 @@ writes a firmware; run it with `python -m firmware_bridge.virtual_panel --link P
 """
 
 from firmware_bridge.virtual_panel.cli import add_arguments, main, run
-from firmware_bridge.virtual_panel.panel import Happening, Plugged, ShownScene, VirtualPanel
+from firmware_bridge.virtual_panel.faults import Faults
+from firmware_bridge.virtual_panel.history import ShownScene
+from firmware_bridge.virtual_panel.panel import Happening, Plugged, VirtualPanel
 
-__all__ = ["Happening", "Plugged", "ShownScene", "VirtualPanel", "add_arguments", "main", "run"]
+__all__ = ["Faults", "Happening", "Plugged", "ShownScene", "VirtualPanel", "add_arguments", "main", "run"]

@@ -9,11 +9,13 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
 from firmware_bridge.messages import Button, Scene
 from firmware_bridge.panel_link import HostChanged, LevelShown, PanelDescription, SceneShown
+from firmware_bridge.virtual_panel.faults import MAX_CHATTER, MAX_DELAY_MS, Faults
 from firmware_bridge.virtual_panel.panel import Happening, Plugged, VirtualPanel
 
 TAP_MS = 120
@@ -21,11 +23,16 @@ TAP_MS = 120
 MAX_TAP_MS = 600_000
 MAX_RUBBISH_BYTES = 65_536
 
+MAX_VANISH_S = 3600.0
+
 COMMANDS_HELP = f"""\
 commands on standard input, one in a line:
   press BUTTON | release BUTTON | tap BUTTON [MS]    BUTTON: {", ".join(button.name.lower() for button in Button)}
   unplug | plug | reboot
+  vanish SECONDS   unplug, and plug in again after that time
   rubbish N        put N random bytes on the line
+  drop P | repeat P | corrupt P | delay MS | chatter N | silent on|off
+                   change a fault, as the options of the same names
   quit             (the end of the input does the same)
 """
 
@@ -42,7 +49,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--link", required=True, type=Path, help="symlink to make: the path that the kiosk opens as its panel"
     )
     parser.add_argument("--serial-number", default="VIRTUAL-1", help="what the panel says it is (default %(default)s)")
+    _add_faults(parser)
     parser.add_argument("--levels", action="store_true", help="print received levels as well")
+
+
+def _add_faults(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("faults", "What goes wrong on the line, in each direction, and at the buttons.")
+    group.add_argument("--drop", type=float, default=0.0, metavar="P", help="lose this share of the frames, 0 to 1")
+    group.add_argument("--repeat", type=float, default=0.0, metavar="P", help="let this share of the frames come twice")
+    group.add_argument(
+        "--corrupt", type=float, default=0.0, metavar="P", help="change one byte in this share of frames"
+    )
+    group.add_argument("--delay", type=int, default=0, metavar="MS", help="let everything arrive so much later")
+    group.add_argument("--silent", action="store_true", help="say nothing, as a panel whose sending wire is broken")
+    group.add_argument("--chatter", type=int, default=0, metavar="N", help="bounce N times at each press and release")
+    group.add_argument("--seed", type=int, metavar="N", help="make the same faults again with the same number")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +78,15 @@ def run(args: argparse.Namespace) -> int:
     printer = _Printer(levels=args.levels)
     try:
         description = PanelDescription(serial_number=args.serial_number)
-        panel = VirtualPanel(args.link, description, on_happening=printer)
+        faults = Faults(
+            drop=args.drop,
+            repeat=args.repeat,
+            corrupt=args.corrupt,
+            delay_ms=args.delay,
+            silent=args.silent,
+            chatter=args.chatter,
+        )
+        panel = VirtualPanel(args.link, description, on_happening=printer, faults=faults, seed=args.seed)
         previous = signal.signal(signal.SIGTERM, _quit)
         try:
             panel.start()
@@ -100,13 +129,16 @@ def _do(panel: VirtualPanel, words: Sequence[str]) -> None:
             panel.press(_button(button))
         case ["release", button]:
             panel.release(_button(button))
-        case ["tap", button]:
-            _tap(panel, _button(button), TAP_MS)
-        case ["tap", button, held_ms]:
-            _tap(panel, _button(button), _number(held_ms, MAX_TAP_MS))
+        case ["tap", button, *held] if len(held) <= 1:
+            _tap(panel, _button(button), _number(held[0], MAX_TAP_MS) if held else TAP_MS)
         case ["rubbish", count]:
             # Rubbish for a test of the line, nothing that has to be hard to guess.
             panel.send_raw(random.randbytes(_number(count, MAX_RUBBISH_BYTES)))  # noqa: S311
+        case ["vanish", seconds]:
+            panel.vanish(_decimal(seconds, MAX_VANISH_S))
+        case [fault, value] if fault in FAULTS:
+            name, read = FAULTS[fault]
+            panel.fail(**{name: read(value)})
         case _:
             raise CommandError(f"unknown command {' '.join(words)!r}; {COMMANDS_HELP.rstrip()}")
 
@@ -129,6 +161,33 @@ def _number(word: str, maximum: int) -> int:
     if not (word.isascii() and word.isdigit()) or int(word[:12]) > maximum:
         raise CommandError(f"expected a whole number from 0 to {maximum}, not {word!r}")
     return int(word)
+
+
+def _decimal(word: str, maximum: float) -> float:
+    try:
+        value = float(word)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= maximum:
+        raise CommandError(f"expected a number from 0 to {maximum:g}, not {word!r}")
+    return value
+
+
+def _switched(word: str) -> bool:
+    if word not in {"on", "off"}:
+        raise CommandError(f"expected on or off, not {word!r}")
+    return word == "on"
+
+
+FAULTS: dict[str, tuple[str, Callable[[str], float]]] = {
+    "drop": ("drop", partial(_decimal, maximum=1.0)),
+    "repeat": ("repeat", partial(_decimal, maximum=1.0)),
+    "corrupt": ("corrupt", partial(_decimal, maximum=1.0)),
+    "delay": ("delay_ms", partial(_number, maximum=MAX_DELAY_MS)),
+    "chatter": ("chatter", partial(_number, maximum=MAX_CHATTER)),
+    "silent": ("silent", _switched),
+}
+"""The commands that change a fault: the fault's name, and how its value is read."""
 
 
 class _Printer:

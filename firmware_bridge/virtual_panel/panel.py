@@ -1,35 +1,35 @@
 """Virtual panel: a panel's firmware and buttons, on a thread of its own."""
 
 import logging
+import math
 import os
+import random
 import select
 import threading
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from firmware_bridge.messages import NO_SESSION, Button, Scene
 from firmware_bridge.panel_link import LevelShown, PanelDescription, PanelHappening, PanelLink, SceneShown
+from firmware_bridge.virtual_panel.agenda import Agenda
+from firmware_bridge.virtual_panel.faults import BadLine, Faults
+from firmware_bridge.virtual_panel.history import SceneHistory, ShownScene
 from firmware_bridge.virtual_panel.terminal import Terminal
 
 CALL_S = 5.0
 """Longest time for the panel's thread to answer; it works in microseconds."""
 WAKE_BYTES = 4096
+BOUNCE_S = 0.012
+"""Time between two edges of a worn switch: longer than a panel's debouncing."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class ShownScene:
-    """A scene and when it was shown first, in seconds of `time.monotonic`."""
-
-    scene: Scene
-    at_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +46,10 @@ class VirtualPanel:
     """A panel at a symlink to a pseudo-terminal; as a context manager it is plugged in within the `with`.
 
     `press`, `release`, `plug`, `unplug`, `reboot` and `send_raw` are done when they return; call them from any thread.
-    An unplugged panel has no power: plugged in again it starts anew. `on_happening` is called on the panel's thread
-    with each happening and its `time.monotonic` time. Raises FileExistsError at the start where `link_path` is
-    something else than a symlink, and FileNotFoundError where its folder is missing.
+    `faults` are what goes wrong, from the start or later by `fail`; the same `seed` makes the same faults. An unplugged
+    panel has no power: plugged in again it starts anew. `on_happening` is called on the panel's thread with each
+    happening and its `time.monotonic` time. Raises FileExistsError at the start where `link_path` is something else
+    than a symlink, and FileNotFoundError where its folder is missing.
     """
 
     def __init__(
@@ -57,15 +58,21 @@ class VirtualPanel:
         description: PanelDescription | None = None,
         *,
         on_happening: Callable[[Happening, float], None] | None = None,
+        faults: Faults | None = None,
+        seed: int | None = None,
     ) -> None:
         self._link_path = Path(link_path)
         self._description = description or PanelDescription()
         self._on_happening = on_happening
+        self._faults = faults or Faults()
+        # Damage to be repeated at will, nothing that has to be hard to guess.
+        rng = random.Random(seed)  # noqa: S311
+        self._to_panel, self._to_host = BadLine(rng), BadLine(rng)
+        self._agenda = Agenda()
         self._terminal: Terminal | None = None
         self._held: set[Button] = set()
         self._panel: PanelLink | None = None
-        self._changed = threading.Condition()
-        self._scenes: list[ShownScene] = []
+        self._history = SceneHistory()
         self._level = 0
         self._calls: deque[tuple[Callable[[], None], Future[None]]] = deque()
         self._wake_reader = self._wake_writer = -1
@@ -132,11 +139,23 @@ class VirtualPanel:
         """Put these bytes on the line, between two frames of the panel."""
         self._call(lambda: self._write(data))
 
+    def fail(self, **changes: float) -> None:
+        """Change some of the `faults`, by their names; raises ValueError for what they cannot be."""
+        self._call(lambda: self._set_faults(replace(self._faults, **changes)))  # type: ignore[arg-type]
+
+    def vanish(self, duration_s: float) -> None:
+        """Pull the panel's cable, and plug it in again after this time."""
+        self._call(lambda: self._vanish(duration_s))
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong now."""
+        return self._faults
+
     @property
     def scenes(self) -> list[ShownScene]:
         """All that was shown since `start`, oldest first."""
-        with self._changed:
-            return list(self._scenes)
+        return self._history.all()
 
     @property
     def scene(self) -> Scene | None:
@@ -161,17 +180,7 @@ class VirtualPanel:
         Counts what is shown now and later, or all from entry `since` of `scenes` on. Raises TimeoutError, with what
         was shown instead.
         """
-        with self._changed:
-            first = max(0, len(self._scenes) - 1) if since is None else since
-
-            def found() -> ShownScene | None:
-                return next((shown for shown in self._scenes[first:] if shown.scene is scene), None)
-
-            shown = self._changed.wait_for(found, timeout_s)
-            if shown is None:
-                seen = ", ".join(entry.scene.name.lower() for entry in self._scenes[first:]) or "nothing"
-                raise TimeoutError(f"the panel did not show {scene.name.lower()} within {timeout_s} s, but {seen}")
-            return shown
+        return self._history.wait_for(scene, timeout_s, since)
 
     def _call(self, action: Callable[[], None]) -> None:
         if self._thread is None:
@@ -184,11 +193,15 @@ class VirtualPanel:
     def _run(self) -> None:
         while not self._ending:
             watched: list[Terminal | int] = [self._wake_reader]
-            timeout_s = None
+            deadline_s = self._agenda.deadline_s
             if self._terminal is not None and self._panel is not None:
                 watched.append(self._terminal)
-                timeout_s = max(0.0, self._panel.next_deadline_s - time.monotonic())
+                lines_s = min(self._to_panel.deadline_s, self._to_host.deadline_s)
+                deadline_s = min(deadline_s, lines_s, self._panel.next_deadline_s)
+            timeout_s = None if deadline_s == math.inf else max(0.0, deadline_s - time.monotonic())
             ready, _, _ = select.select(watched, [], [], timeout_s)
+            for action in self._agenda.due(time.monotonic()):
+                action()
             self._advance()
             if self._wake_reader in ready:
                 os.read(self._wake_reader, WAKE_BYTES)
@@ -209,22 +222,38 @@ class VirtualPanel:
         """Take what the host has sent, do what is due, and send the panel's answers."""
         if self._terminal is None or self._panel is None:
             return
-        for happening in self._panel.feed(self._terminal.read(), time.monotonic()):
+        now_s = time.monotonic()
+        self._to_panel.put(self._terminal.read(), self._faults, now_s)
+        for happening in self._panel.feed(self._to_panel.take(now_s), now_s):
             self._report(happening)
-        self._write(self._panel.take_output())
+        said = self._panel.take_output()
+        if not self._faults.silent:
+            self._to_host.put(said, self._faults, now_s)
+        self._write(self._to_host.take(now_s))
 
     def _write(self, data: bytes) -> None:
         if self._terminal is not None:
             self._terminal.write(data)
 
+    def _set_faults(self, faults: Faults) -> None:
+        self._faults = faults
+
+    def _vanish(self, duration_s: float) -> None:
+        self._unplug()
+        self._agenda.add(time.monotonic() + duration_s, self._return)
+
+    def _return(self) -> None:
+        try:
+            self._plug()
+        except OSError:
+            logger.exception("the virtual panel cannot be plugged in again")
+
     def _report(self, happening: Happening) -> None:
         now_s = time.monotonic()
-        with self._changed:
-            if isinstance(happening, SceneShown):
-                self._scenes.append(ShownScene(happening.scene, now_s))
-            elif isinstance(happening, LevelShown):
-                self._level = happening.level
-            self._changed.notify_all()
+        if isinstance(happening, SceneShown):
+            self._history.add(ShownScene(happening.scene, now_s))
+        elif isinstance(happening, LevelShown):
+            self._level = happening.level
         if self._on_happening is not None:
             try:
                 self._on_happening(happening, now_s)
@@ -233,12 +262,26 @@ class VirtualPanel:
 
     def _push(self, button: Button) -> None:
         self._held.add(button)
-        if self._panel is not None:
-            self._panel.press(button, time.monotonic())
+        self._switch(button, True)
 
     def _let_go(self, button: Button) -> None:
         self._held.discard(button)
-        if self._panel is not None:
+        self._switch(button, False)
+
+    def _switch(self, button: Button, pressed: bool) -> None:
+        """Close or open the contact, and have it bounce where it is worn."""
+        self._edge(button, pressed)
+        now_s = time.monotonic()
+        for number in range(1, 2 * self._faults.chatter + 1):
+            closed = pressed if number % 2 == 0 else not pressed
+            self._agenda.add(now_s + number * BOUNCE_S, partial(self._edge, button, closed))
+
+    def _edge(self, button: Button, closed: bool) -> None:
+        if self._panel is None:
+            return
+        if closed:
+            self._panel.press(button, time.monotonic())
+        else:
             self._panel.release(button, time.monotonic())
 
     def _plug(self) -> None:
@@ -252,6 +295,8 @@ class VirtualPanel:
             self._terminal.close()
             self._terminal = None
             self._panel = None
+            self._to_panel.reset()
+            self._to_host.reset()
             self._report(Plugged(None))
 
     def _boot(self) -> None:

@@ -36,6 +36,11 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
     spool.close()
 
 
+def fill(spool: Spool, records: int) -> None:
+    for number in range(records):
+        spool.add(record(f"more-{number}"))
+
+
 def waiting(spool: Spool) -> list[str]:
     return [entry.id for entry in spool.waiting(limit=100)]
 
@@ -136,7 +141,7 @@ def test_a_full_disk_refuses_the_new_record_and_keeps_the_old_ones(spool: Spool)
     pages = spool._db.execute("PRAGMA page_count").fetchone()[0]
     spool._db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(SpoolError, match="full"):
-        _ = [spool.add(record(f"more-{number}")) for number in range(1_000)]
+        fill(spool, records=1_000)
     assert "one" in [entry.id for entry in spool.entries()]
 
 

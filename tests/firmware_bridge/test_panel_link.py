@@ -294,3 +294,46 @@ def test_a_host_says_that_it_is_there_all_the_time(online: Bench) -> None:
         online.beat(session=1)
         beats += (HostHeartbeat(1), 0) in online.heard()
     assert beats == 100
+
+
+def test_the_round_trip_is_measured_and_smoothed_but_not_for_a_repeated_scene(online: Bench) -> None:
+    measured = online.link.round_trip
+    assert (measured.last_s, measured.smoothed_s) == (0.0, 0.0)
+    for number, took_s in ((2, 0.008), (3, 0.016)):
+        online.link.show(Scene(number), online.now_s)
+        online.now_s += took_s
+        online.says(PanelAck(), number)
+    assert measured.last_s == pytest.approx(0.016)
+    assert measured.smoothed_s == pytest.approx(0.001 + (0.016 - 0.001) / 8)
+    online.link.show(Scene.CLOSED, online.now_s)
+    online.later(REPEAT_S)
+    online.says(PanelAck(), 4)
+    assert online.link.counters.scenes_acknowledged == 4
+    assert measured.last_s == pytest.approx(0.016)
+
+
+def test_an_older_event_that_was_overtaken_is_a_repetition_and_the_next_one_is_not(online: Bench) -> None:
+    assert online.says(ButtonEdge(Button.RECORD, True, 10), 254) == [ButtonPressed(Button.RECORD)]
+    assert online.says(ButtonEdge(Button.RECORD, False, 20), 255) == [ButtonReleased(Button.RECORD)]
+    assert online.says(ButtonEdge(Button.RECORD, True, 10), 254) == []
+    assert online.says(ButtonEdge(Button.RECORD, True, 30), 0) == [ButtonPressed(Button.RECORD)]
+    assert online.link.counters.duplicate_events == 1
+
+
+def test_an_older_heartbeat_that_was_overtaken_releases_nothing_and_a_wrapped_uptime_is_newer(online: Bench) -> None:
+    online.says(ButtonEdge(Button.RECORD, True, 2**32 - 10), 1)
+    assert online.beat(session=1, uptime_ms=2**32 - 20) == []
+    assert online.beat(session=1, uptime_ms=5) == [ButtonReleased(Button.RECORD)]
+
+
+def test_an_older_scene_that_was_shown_last_is_corrected_once(online: Bench) -> None:
+    online.link.show(Scene.RECORDING, online.now_s)
+    online.link.show(Scene.THANKS, online.now_s)
+    assert online.scenes()[-1] == (Scene.THANKS, 3)
+    online.says(PanelAck(), 3)
+    online.says(PanelAck(), 3)
+    assert online.scenes() == []
+    online.says(PanelAck(), 2)
+    assert online.scenes() == [(Scene.THANKS, 4)]
+    online.says(PanelAck(), 4)
+    assert online.scenes() == []

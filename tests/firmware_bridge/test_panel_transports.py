@@ -45,6 +45,48 @@ def noisy(seed: int) -> Mangle:
     return mangle
 
 
+def corrupting(seed: int) -> Mangle:
+    """One piece in twenty arrives with some of its bytes changed."""
+    rng = random.Random(seed)
+
+    def mangle(data: bytes) -> list[bytes]:
+        if rng.random() >= 0.05:
+            return [data]
+        return [bytes(byte if rng.random() < 0.5 else rng.randrange(256) for byte in data)]
+
+    return mangle
+
+
+def reordering(seed: int) -> Mangle:
+    """Chunks of up to eight bytes, of which one pair in ten is swapped."""
+    rng = random.Random(seed)
+
+    def mangle(data: bytes) -> list[bytes]:
+        chunks = [data[at : at + 8] for at in range(0, len(data), 8)]
+        for at in range(len(chunks) - 1):
+            if rng.random() < 0.1:
+                chunks[at], chunks[at + 1] = chunks[at + 1], chunks[at]
+        return chunks
+
+    return mangle
+
+
+class Overtaking:
+    """Holds back one piece in ten until the next has gone: whole frames change places."""
+
+    def __init__(self, seed: int) -> None:
+        self.rng = random.Random(seed)
+        self.held: list[bytes] = []
+
+    def __call__(self, data: bytes) -> list[bytes]:
+        pieces = [data, *self.held]
+        self.held = []
+        if len(pieces) == 1 and self.rng.random() < 0.1:
+            self.held = pieces
+            return []
+        return pieces
+
+
 class World:
     """A host, a panel and a line between them; `now_s` is the only clock."""
 
@@ -106,6 +148,9 @@ LINES: dict[str, Callable[[], World]] = {
     "everything twice": lambda: World(duplicating, duplicating),
     "delayed by more than a repetition": lambda: World(delay_s=0.16),
     "noise": lambda: World(noisy(3), noisy(4)),
+    "five per cent corrupted": lambda: World(corrupting(5), corrupting(6)),
+    "chunks swapped": lambda: World(reordering(7), reordering(8)),
+    "frames overtaken by the next": lambda: World(Overtaking(9), Overtaking(10)),
 }
 
 

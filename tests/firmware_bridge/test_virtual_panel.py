@@ -96,7 +96,7 @@ def start(link: Path) -> Iterator[Callable[..., Program]]:
 @pytest.mark.servers
 def test_the_program_is_a_panel_for_a_real_bridge(start: Callable[..., Program], link: Path) -> None:
     events: queue.Queue[PanelEvent] = queue.Queue()
-    program = start("--levels", "--serial-number", "SHOP-9")
+    program = start("--levels", "--serial-number", "SHOP-9", "--repeat", "0.2", "--seed", "4")
     program.wait_for(event="plugged")
     program.wait_for(event="scene", scene="out_of_service")
     bridge = PanelBridge(str(link), events.put)
@@ -121,7 +121,9 @@ def test_the_program_is_a_panel_for_a_real_bridge(start: Callable[..., Program],
         program.say("plug")
         program.wait_for(event="plugged")
         program.wait_for(event="scene", scene="recording")
-        program.say("release cancel")
+        program.say("release cancel", "vanish 0.1")
+        program.wait_for(event="unplugged")
+        program.wait_for(event="plugged")
     finally:
         bridge.stop()
     assert program.end() == (0, "")
@@ -146,18 +148,24 @@ def test_the_program_ends_cleanly(start: Callable[..., Program], link: Path, way
 def test_a_command_that_is_not_understood_is_answered_with_what_is(start: Callable[..., Program]) -> None:
     program = start()
     program.wait_for(event="plugged")
-    program.say("dance", "press jump", "tap record soon", "rubbish 9999999999999999999", "", "quit")
+    program.say("dance", "press jump", "tap record soon", "rubbish 9999999999999999999")
+    program.say("drop 2", "silent maybe", "vanish soon", "chatter 1000", "delay 10", "silent off", "", "quit")
     status, complaints = program.end()
     assert status == 0
     assert "unknown command 'dance'" in complaints
-    assert "there is no button 'jump'; the panel has record, cancel, language" in complaints
+    assert "there is no button 'jump'; the panel has record, cancel, language, reply" in complaints
     assert "from 0 to 600000, not 'soon'" in complaints
     assert "from 0 to 65536" in complaints
+    assert "expected a number from 0 to 1, not '2'" in complaints
+    assert "expected on or off, not 'maybe'" in complaints
+    assert "from 0 to 3600, not 'soon'" in complaints
+    assert "from 0 to 50, not '1000'" in complaints
+    assert "'10'" not in complaints
     assert "Traceback" not in complaints
 
 
 @pytest.mark.servers
-@pytest.mark.parametrize("obstacle", ["a file", "no folder", "a long serial number"])
+@pytest.mark.parametrize("obstacle", ["a file", "no folder", "a long serial number", "a fault"])
 def test_a_link_that_cannot_be_made_is_one_sentence(tmp_path: Path, obstacle: str) -> None:
     path = tmp_path / "panel"
     options = []
@@ -165,6 +173,8 @@ def test_a_link_that_cannot_be_made_is_one_sentence(tmp_path: Path, obstacle: st
         path.write_text("precious")
     elif obstacle == "no folder":
         path = tmp_path / "missing" / "panel"
+    elif obstacle == "a fault":
+        options = ["--drop", "5"]
     else:
         options = ["--serial-number", "x" * 17]
     status, complaints = Program(path, *options).end()

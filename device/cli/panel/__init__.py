@@ -2,6 +2,7 @@
 
 import argparse
 
+from device.cli.panel import identify, listing, monitor, trial
 from firmware_bridge import virtual_panel
 
 
@@ -9,6 +10,8 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
     """Register `panel` and its commands; each sets `run`, a function from the parsed arguments to the exit status."""
     panel = subparsers.add_parser("panel", help="the button panel", description="Work with the button panel.")
     commands = panel.add_subparsers(dest="panel_command", metavar="COMMAND", required=True)
+    for command in (listing, trial, identify, monitor):
+        command.add_parser(commands)
     virtual = commands.add_parser(
         "virtual",
         help="be a panel without hardware",
