@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-.PHONY: demo test test-quick faults lint format bench lock clean
+.PHONY: demo test test-quick faults firmware fuzz panel-endurance lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -21,6 +21,19 @@ faults: ## the whole matrix: agent, gateway and broker killed 20 times each
 	@scripts/prepare test
 	@VOISEBACK_KILLS=20 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
 
+firmware: ## the panel's firmware, for the chip and for this machine; prints flash and RAM
+	@scripts/prepare firmware
+	@$(MAKE) --no-print-directory -C firmware_bridge/firmware all
+
+fuzz: ## a million random and damaged frames, through the firmware's core and through the bridge
+	@scripts/prepare test
+	@$(MAKE) --no-print-directory -C firmware_bridge/firmware fuzz FRAMES=1000000
+	@.venv/bin/python -m benchmarks.panel_fuzz 1000000 1
+
+panel-endurance: ## each kind of panel unplugged 100 times under presses, and pressed 20 times a second for 10 minutes
+	@scripts/prepare test
+	@VOISEBACK_REPLUGS=100 VOISEBACK_SOAK_S=600 .venv/bin/pytest -q tests/firmware_bridge/test_firmware_endurance.py $(ARGS)
+
 lint: ## style, types, and who may import whom
 	@scripts/prepare test
 	@.venv/bin/ruff check .
@@ -34,7 +47,7 @@ format:
 
 bench: ## every benchmark, each as a ratio against a bare loop doing the same work
 	@scripts/prepare test
-	@for one in transcription thanks ingest delivery; do .venv/bin/python -m benchmarks.$$one || exit 1; done
+	@for one in transcription thanks ingest delivery panel panel_replug; do .venv/bin/python -m benchmarks.$$one || exit 1; done
 
 lock: ## the locked requirements anew, from pyproject.toml
 	@scripts/lock
