@@ -12,6 +12,7 @@ from cobs import cobs
 from firmware_bridge import messages, timing
 from firmware_bridge.frame import MAX_BODY, MAX_ENCODED, MAX_PAYLOAD, FrameDecoder, crc16, encode
 from firmware_bridge.messages import FROM_HOST, FROM_PANEL, PROTOCOL_VERSION, Button, Scene, from_frame, to_frame
+from firmware_bridge.panel_link import PanelDescription, PanelLink
 from firmware_bridge.wire import Message, layout
 
 PAGE = (Path(__file__).parents[2] / "docs" / "panel-protocol.md").read_text(encoding="utf-8")
@@ -43,6 +44,26 @@ def test_every_worked_example_is_what_the_code_sends_and_reads() -> None:
         assert (from_frame(frame, MESSAGES), frame.sequence) == (message, sequence)
         seen.add(type(message))
     assert seen == set(MESSAGES.values())
+
+
+def test_the_example_exchange_is_one_that_a_panel_takes_part_in() -> None:
+    panel = PanelLink(PanelDescription(serial_number="KP-0001", firmware=(1, 2, 3), leds=3), 0.0)
+    said, now_s = b"", 1.4
+    for sender, wire, told in rows("### An example exchange"):
+        (frame,) = FrameDecoder().feed(bytes.fromhex(wire))
+        message = from_frame(frame, FROM_HOST if sender == "host" else FROM_PANEL)
+        assert told.startswith(f"{type(message).__name__}` {frame.sequence}: ")
+        if sender == "host":
+            panel.feed(bytes.fromhex(wire), now_s)
+            continue
+        if isinstance(message, messages.ButtonEdge):
+            now_s = message.uptime_ms / 1000
+            (panel.press if message.pressed else panel.release)(message.button, now_s)
+            panel.tick(now_s)
+        said += panel.take_output()
+        # The page leaves out the heartbeats, and nothing else.
+        _, found, said = said.partition(bytes.fromhex(wire))
+        assert found, told
 
 
 def test_the_version_the_limits_and_the_crc_are_those_of_the_code() -> None:
