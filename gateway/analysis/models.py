@@ -5,10 +5,8 @@ from typing import ClassVar, get_args
 from django.db import models
 from django.db.models import Q
 
-from contract.webhook import MAX_SUMMARY_CHARS, Category, Intensity, Sentiment
+from contract.webhook import MAX_EMOTION_CHARS, MAX_SUMMARY_CHARS, Category, Intensity, Sentiment
 from gateway.feedback.models import Feedback
-
-MAX_EMOTION_CHARS = 50
 
 
 def _null_or_one_of(field: str, values: tuple[str, ...]) -> Q:

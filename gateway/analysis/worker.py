@@ -12,8 +12,9 @@ from uuid import UUID
 from django.db import OperationalError, transaction
 
 from contract import text, webhook
+from contract.webhook import MAX_EMOTION_CHARS
 from gateway.analysis.engine import Analysis, Engine
-from gateway.analysis.models import MAX_EMOTION_CHARS, FeedbackAnalysis
+from gateway.analysis.models import FeedbackAnalysis
 from gateway.feedback.models import Feedback, Reply
 from gateway.kiosks.models import Kiosk
 from gateway.webhooks import outbox, payloads

@@ -8,25 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from device.clock import Stamp
-from device.record import Record
 from device.spool import Spool, SpoolError
-
-
-def record(name: str) -> Record:
-    return Record(
-        id=name,
-        pressed=Stamp(boot_id="boot", since_boot_s=5.0, wall_s=1_700_000_000.0, synchronised=True),
-        transcript=f"words of {name}",
-        language="en",
-        confidence=0.9,
-        words=(),
-        speech_s=1.0,
-        audio_s=2.0,
-        model="m",
-        agent_version="0",
-        consent_version=None,
-    )
+from tests.device.records import a_record
 
 
 @pytest.fixture
@@ -38,7 +21,7 @@ def spool(tmp_path: Path) -> Iterator[Spool]:
 
 def fill(spool: Spool, records: int) -> None:
     for number in range(records):
-        spool.add(record(f"more-{number}"))
+        spool.add(a_record(f"more-{number}"))
 
 
 def waiting(spool: Spool) -> list[str]:
@@ -46,15 +29,15 @@ def waiting(spool: Spool) -> list[str]:
 
 
 def test_a_record_waits_for_the_gateway_only_after_its_release(spool: Spool) -> None:
-    spool.add(record("one"))
+    spool.add(a_record("one"))
     assert waiting(spool) == []
     spool.release("one")
     assert waiting(spool) == ["one"]
 
 
 def test_a_record_that_is_taken_back_is_gone_and_a_released_one_cannot_be(spool: Spool) -> None:
-    spool.add(record("one"))
-    spool.add(record("two"))
+    spool.add(a_record("one"))
+    spool.add(a_record("two"))
     spool.take_back("one")
     spool.release("two")
     spool.take_back("two")
@@ -63,7 +46,7 @@ def test_a_record_that_is_taken_back_is_gone_and_a_released_one_cannot_be(spool:
 
 def test_what_a_crash_left_held_is_released_at_the_next_start(tmp_path: Path) -> None:
     first = Spool(tmp_path / "spool.sqlite3")
-    first.add(record("one"))
+    first.add(a_record("one"))
     first.close()
     second = Spool(tmp_path / "spool.sqlite3")
     assert waiting(second) == []
@@ -73,7 +56,7 @@ def test_what_a_crash_left_held_is_released_at_the_next_start(tmp_path: Path) ->
 
 
 def test_looking_at_the_spool_releases_nothing(tmp_path: Path, spool: Spool) -> None:
-    spool.add(record("one"))
+    spool.add(a_record("one"))
     looker = Spool(spool.path)
     assert [entry.state for entry in looker.entries()] == ["held"]
     looker.close()
@@ -90,7 +73,7 @@ def test_every_start_has_a_higher_number(tmp_path: Path) -> None:
 
 def test_a_record_is_deleted_only_by_a_receipt_that_says_stored(spool: Spool) -> None:
     for name in ("one", "two"):
-        spool.add(record(name))
+        spool.add(a_record(name))
         spool.release(name)
     assert spool.stored("one")
     assert not spool.stored("one")
@@ -102,7 +85,7 @@ def test_a_record_is_deleted_only_by_a_receipt_that_says_stored(spool: Spool) ->
 
 def test_what_leaves_the_kiosk_is_numbered_without_a_gap(tmp_path: Path, spool: Spool) -> None:
     for name in ("one", "two", "three", "four"):
-        spool.add(record(name))
+        spool.add(a_record(name))
     spool.release("one")
     spool.take_back("two")
     spool.release("three")
@@ -113,7 +96,7 @@ def test_what_leaves_the_kiosk_is_numbered_without_a_gap(tmp_path: Path, spool: 
 
 
 def test_a_repetition_sends_the_bytes_of_the_first_time(spool: Spool) -> None:
-    spool.add(record("one"))
+    spool.add(a_record("one"))
     assert spool.freeze("one", lambda: b"first") == b"first"
     assert spool.freeze("one", lambda: b"second") == b"first"
     with pytest.raises(KeyError):
@@ -137,7 +120,7 @@ def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
 
 
 def test_a_full_disk_refuses_the_new_record_and_keeps_the_old_ones(spool: Spool) -> None:
-    spool.add(record("one"))
+    spool.add(a_record("one"))
     pages = spool._db.execute("PRAGMA page_count").fetchone()[0]
     spool._db.execute(f"PRAGMA max_page_count = {pages}")
     with pytest.raises(SpoolError, match="full"):
@@ -158,10 +141,10 @@ def change(spool: Spool, model: dict[str, str], action: str, name: str) -> None:
     if action == "add":
         if name in model:
             with pytest.raises(SpoolError) as refused:
-                spool.add(record(name))
+                spool.add(a_record(name))
             assert isinstance(refused.value.__cause__, sqlite3.IntegrityError)
         else:
-            spool.add(record(name))
+            spool.add(a_record(name))
             model[name] = "held"
         return
     do, before, after = CHANGE[action]

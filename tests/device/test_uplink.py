@@ -13,9 +13,9 @@ from device.backoff import Backoff
 from device.clock import Stamp
 from device.connection import ConnectionEvent, ConnectionHandler, Down, Received, Up
 from device.delivery import Window
-from device.record import Record
 from device.spool import Spool
 from device.uplink import Offline, Online, Settled, Uplink, UplinkEvent
+from tests.device.records import a_record
 
 DEADLINE_S = 10.0
 
@@ -114,21 +114,7 @@ class Kiosk:
 
     def says(self, number: int) -> str:
         name = f"00000000-0000-4000-8000-{number:012d}"
-        self.spool.add(
-            Record(
-                id=name,
-                pressed=FixedClock().now(),
-                transcript=f"words {number}",
-                language="en",
-                confidence=0.5,
-                words=(),
-                speech_s=1.0,
-                audio_s=2.0,
-                model="m",
-                agent_version="0",
-                consent_version=None,
-            )
-        )
+        self.spool.add(a_record(name))
         self.spool.release(name)
         self.uplink.wake()
         return name
