@@ -19,6 +19,8 @@ from firmware_bridge import Button, Candidate, PanelBridge, Scene
 from firmware_bridge.panel_link import PanelDescription
 from firmware_bridge.virtual_panel import Faults, VirtualPanel
 
+pytestmark = pytest.mark.servers
+
 ROOT = Path(__file__).parents[2]
 PATIENCE_S = 10.0
 

@@ -25,6 +25,8 @@ from firmware_bridge.frame import Frame, FrameDecoder, encode
 from firmware_bridge.virtual_panel import Faults, VirtualPanel
 from firmware_bridge.virtual_panel.faults import BadLine
 
+pytestmark = pytest.mark.servers
+
 PATIENCE_S = 10.0
 FRAMES = [Frame(0x83, number, bytes((number, 0, 0))) for number in range(100)]
 

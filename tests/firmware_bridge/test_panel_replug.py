@@ -7,6 +7,8 @@ import pytest
 from benchmarks import panel_soak
 from benchmarks.panel_replug import replug
 
+pytestmark = pytest.mark.servers
+
 
 def test_a_hundred_replugs_under_presses_lose_no_press_and_count_none_twice(tmp_path: Path) -> None:
     result = replug(tmp_path / "panel", cycles=100, retry_s=0.01)
