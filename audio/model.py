@@ -12,8 +12,8 @@ DEFAULT_RATE_HZ: Final = 16000
 _LOWEST_RATE_HZ: Final = 4000
 _HIGHEST_RATE_HZ: Final = 48000
 
-# The layout that libvosk 0.3.45 reads (vosk-api, src/model.cc). It knows an older, flat one too, which none of the
-# models offered today has.
+# The layout that libvosk 0.3.45 reads (vosk-api, src/model.cc). It knows an older, flat one too, which a few models
+# have (vosk-model-small-pt-0.3); `audio.models` rearranges those when it installs them.
 _NEEDED: Final = ("am/final.mdl", "conf/model.conf", "conf/mfcc.conf")
 _GRAPHS: Final = (("graph/HCLG.fst",), ("graph/HCLr.fst", "graph/Gr.fst"))
 
@@ -60,7 +60,10 @@ def _has_content(path: Path) -> bool:
 
 
 def _hint(folder: Path, missing: list[str]) -> str:
-    inner = [entry for entry in sorted(folder.iterdir()) if (entry / "am").is_dir()]
+    try:
+        inner = [entry for entry in sorted(folder.iterdir()) if (entry / "am").is_dir()]
+    except OSError as error:
+        return f"it cannot be read ({error.strerror})"
     if len(inner) == 1:
         return f"it has no {missing[0]}; did you mean the folder inside it, {inner[0]}?"
     return f"{', '.join(missing)} missing or empty; unpack the model again"

@@ -10,6 +10,8 @@ from audio.model import DEMONSTRATION
 from audio.protocol import Transcript
 from audio.settings import AudioSettings
 from audio.transcribe import TranscribeError, transcribe_apart
+from device import speech_models
+from device.cli import configuration
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,18 +22,19 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         description="Transcribe PCM WAV files with the code and the model of a kiosk, on this machine.",
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE.wav")
-    parser.add_argument("--model", type=Path, metavar="FOLDER", help="a Vosk model (default: the demonstration model)")
+    parser.add_argument("--model", type=Path, metavar="FOLDER", help="a Vosk model (default: the kiosk's own)")
     parser.add_argument("--json", action="store_true", help="one JSON object for each file, with words and times")
+    configuration.add_option(parser)
     parser.set_defaults(run=_run)
 
 
 def _run(arguments: argparse.Namespace) -> int:
     files: list[Path] = arguments.files
-    settings = AudioSettings(model=str(arguments.model) if arguments.model else None)
-    if settings.model is None:
+    settings = _settings(arguments)
+    if settings.model_folder is None:
         print(
             f"kiosk: transcribing with the model {DEMONSTRATION.name}, which knows synthetic voices only; "
-            "for people, name an installed model with --model",
+            "for people, install a model: kiosk model install --help",
             file=sys.stderr,
         )
     status = 0
@@ -46,6 +49,18 @@ def _run(arguments: argparse.Namespace) -> int:
         _complain(error)
         return 1
     return status
+
+
+def _settings(arguments: argparse.Namespace) -> AudioSettings:
+    """Return the settings of the kiosk's ear, with the model to use."""
+    kiosk = configuration.load_if_there(arguments)
+    if arguments.model:
+        return msgspec.structs.replace(kiosk.audio, model=str(arguments.model), models={})
+    chosen = speech_models.choose(kiosk.audio, speech_models.shelf_of(kiosk))
+    if not chosen.is_demonstration:
+        for warning in chosen.warnings:
+            print(f"kiosk: {warning}", file=sys.stderr)
+    return chosen.audio
 
 
 def _show(path: Path, transcript: Transcript, *, as_json: bool, with_name: bool) -> None:
