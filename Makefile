@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-.PHONY: demo test test-quick faults firmware fuzz panel-endurance lint format bench lock clean
+.PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -33,6 +33,15 @@ fuzz: ## a million random and damaged frames, through the firmware's core and th
 panel-endurance: ## each kind of panel unplugged 100 times under presses, and pressed 20 times a second for 10 minutes
 	@scripts/prepare test
 	@VOISEBACK_REPLUGS=100 VOISEBACK_SOAK_S=600 .venv/bin/pytest -q tests/firmware_bridge/test_firmware_endurance.py $(ARGS)
+
+microphone-endurance: ## every fault of a microphone, at rest and in a visit, 50 times each
+	@scripts/prepare test
+	@VOISEBACK_MIC_CYCLES=50 .venv/bin/pytest -q tests/audio/test_audio_faults.py --timeout=3600 $(ARGS)
+
+demonstration-model: ## the demonstration model anew, from text to word error rates; an hour and a half on two cores
+	@scripts/prepare model
+	@build/demo_model/venv/bin/python -m audio.demo_model all
+	@build/demo_model/venv/bin/python -m pytest -q -c /dev/null --rootdir . tests/audio/demo_model
 
 lint: ## style, types, and who may import whom
 	@scripts/prepare test
