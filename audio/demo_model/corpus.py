@@ -46,14 +46,19 @@ class Vocabulary(NamedTuple):
 
 
 def sentences(folder: Path = TEXT_FOLDER) -> tuple[str, ...]:
-    """All training sentences: `sentences_*.txt` in the order of the files' names, each once, test sentences left out.
+    """The training sentences that are spoken: those of `sentences_*.txt`, each once, held-out sentences left out.
 
     Raises `CorpusError` for a malformed line, `OSError` if a file is missing.
     """
-    test = test_sentences(folder)
-    held_out = {*test.style, *test.outside}
-    lines = (line for path in sorted(folder.glob("sentences_*.txt")) for line in _lines(path))
-    return tuple(line for line in dict.fromkeys(lines) if line not in held_out)
+    return _training_lines(folder, "sentences_*.txt")
+
+
+def written(folder: Path = TEXT_FOLDER) -> tuple[str, ...]:
+    """The training sentences of the language model: those that are spoken, and those of `language_*.txt`.
+
+    The latter make it better without any more training of the network. Errors as in `sentences`.
+    """
+    return tuple(dict.fromkeys((*sentences(folder), *_training_lines(folder, "language_*.txt"))))
 
 
 def words(folder: Path = TEXT_FOLDER) -> tuple[str, ...]:
@@ -66,9 +71,26 @@ def test_sentences(folder: Path = TEXT_FOLDER) -> TestSentences:  # noqa: PT028 
     return TestSentences(tuple(_lines(folder / "test_style.txt")), tuple(_lines(folder / "test_outside.txt")))
 
 
-def vocabulary(lexicon: Collection[str], grammar: Grammar, folder: Path = TEXT_FOLDER) -> Vocabulary:
-    """The words of the texts in `folder` and of `grammar`, as far as `lexicon` has them; errors as in `sentences`."""
-    spoken = {word for sentence in sentences(folder) for word in sentence.split()} | grammar.words()
+def development_sentences(folder: Path = TEXT_FOLDER) -> TestSentences:
+    """Sentences that nothing is learnt from either, but that settings may be chosen by: `development_*.txt`."""
+    style, outside = (_lines(folder / f"development_{name}.txt") for name in TestSentences._fields)
+    return TestSentences(tuple(style), tuple(outside))
+
+
+def held_out(folder: Path = TEXT_FOLDER) -> frozenset[str]:
+    """Every sentence of `test_*.txt` and `development_*.txt`, which nothing may be learnt from."""
+    paths = (*folder.glob("test_*.txt"), *folder.glob("development_*.txt"))
+    return frozenset(line for path in paths for line in _lines(path))
+
+
+def vocabulary(
+    lexicon: Collection[str], grammar: Grammar, learnt: Collection[str], folder: Path = TEXT_FOLDER
+) -> Vocabulary:
+    """The words of the sentences `learnt`, of `grammar` and of the word list in `folder`, as far as `lexicon` has them.
+
+    Errors as in `words`.
+    """
+    spoken = {word for sentence in learnt for word in sentence.split()} | grammar.words()
     common = {word for word in spoken | set(words(folder)) if word in lexicon}
     content = {word for word in spoken & common if len(word) >= CONTENT_WORD_LETTERS and "'" not in word}
     forms = {form for word in content for form in inflections(word) if form in lexicon}
@@ -107,6 +129,14 @@ def training_text(
         return grammar.generate(rng)
     source = common_words if rng.random() < COMMON_SHARE else rare_words
     return " ".join(rng.choice(source) for _ in range(rng.randint(*RANDOM_WORDS)))
+
+
+def _training_lines(folder: Path, pattern: str) -> tuple[str, ...]:
+    """The lines of all files of a pattern, in the order of the files' names."""
+    test_sentences(folder)  # raises where they are missing: without them nothing would keep them out
+    kept_out = held_out(folder)
+    lines = (line for path in sorted(folder.glob(pattern)) for line in _lines(path))
+    return tuple(line for line in dict.fromkeys(lines) if line not in kept_out)
 
 
 def _lines(path: Path) -> Iterator[str]:

@@ -185,14 +185,13 @@ def collect(
     count: int = GENERATED_SENTENCES,
     folder: Path = corpus.TEXT_FOLDER,
 ) -> Texts:
-    """The texts of the demonstration model: those in `folder`, `count` sentences of `grammar`, no test sentence.
+    """The texts of the demonstration model: those in `folder`, `count` sentences of `grammar`, none held out.
 
     Sentences with a word that `lexicon` lacks are left out. Raises as `corpus.sentences` and `generated` do.
     """
-    hand_written = [sentence for sentence in corpus.sentences(folder) if corpus.is_known(sentence, lexicon)]
-    test = corpus.test_sentences(folder)
-    vocabulary = corpus.vocabulary(lexicon, grammar, folder)
-    sentences = generated(grammar, lexicon, {*test.style, *test.outside}, count, rng)
+    hand_written = [sentence for sentence in corpus.written(folder) if corpus.is_known(sentence, lexicon)]
+    vocabulary = corpus.vocabulary(lexicon, grammar, hand_written, folder)
+    sentences = generated(grammar, lexicon, corpus.held_out(folder), count, rng)
     return Texts(hand_written, sentences, vocabulary.common, vocabulary.inflections)
 
 

@@ -140,9 +140,8 @@ def training_jobs(part: Part) -> list[synthesis.Job]:
     known = lexicon.load()
     grammar = Grammar.load()
     sentences = corpus.sentences()
-    test = corpus.test_sentences()
-    held_out = {*test.style, *test.outside}
-    vocabulary = corpus.vocabulary(known, grammar)
+    held_out = corpus.held_out()
+    vocabulary = corpus.vocabulary(known, grammar, sentences)
     rng = random.Random(f"texts of {part.name}")  # noqa: S311 - chance that can be repeated, no secret
     jobs: list[synthesis.Job] = []
     while len(jobs) < part.texts:

@@ -141,7 +141,7 @@ def test_without_the_test_sentences_no_training_sentences_are_given(tmp_path: Pa
 def test_the_vocabulary_holds_what_the_lexicon_knows(tmp_path: Path) -> None:
     write_texts(tmp_path, sentences_a="please carry the unknownish box\n", words="able\ncarries\n")
     lexicon = ("able", "box", "boxes", "carries", "carry", "carrying", "hi", "pleased", "please", "the", "it's")
-    found = corpus.vocabulary(lexicon, Grammar(["carry"], FRAME), tmp_path)
+    found = corpus.vocabulary(lexicon, Grammar(["carry"], FRAME), corpus.sentences(tmp_path), tmp_path)
     assert found.common == ("able", "box", "carries", "carry", "hi", "please", "the")
     assert found.inflections == ("carrying", "pleased")
     assert found.rare == ("able", "box", "boxes", "carries", "carry", "carrying", "please", "pleased", "the")
@@ -198,4 +198,4 @@ def test_the_dictionary_knows_all_but_a_handful_of_the_words(grammar: Grammar) -
     useless = [sentence for sentence in corpus.sentences() if not corpus.is_known(sentence, lexicon)]
     unknown = sorted({word for sentence in useless for word in sentence.split()} - set(lexicon))
     assert len(unknown) <= 5, f"of no use for training, for no pronunciation is known: {unknown}"
-    assert 4500 <= len(corpus.vocabulary(lexicon, grammar).common) <= 6500
+    assert 4500 <= len(corpus.vocabulary(lexicon, grammar, corpus.written()).common) <= 6500
