@@ -9,8 +9,7 @@ from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
-from audio.protocol import LONGEST_LINE_BYTES, Command, Event, ProtocolError, decode_event, encode
-from audio.settings import AudioSettings
+from audio.protocol import LONGEST_LINE_BYTES, Command, Event, ProtocolError, Start, decode_event, encode
 
 logger = logging.getLogger(__name__)
 
@@ -18,6 +17,7 @@ READ_BYTES: Final = 65536
 STDERR_BYTES_PER_S: Final = 16384
 """PortAudio can print without end, a gigabyte in minutes; what is not read makes the printing thread wait."""
 STDERR_LINES_LOGGED: Final = 50
+WRONG_LINES_LOGGED: Final = 3
 STDERR_LINE_CHARS: Final = 300
 ENDING_S: Final = 0.5
 REAP_S: Final = 2.0
@@ -30,12 +30,13 @@ class ChildError(Exception):
 class EarChild:
     """A running ear. Raises `ChildError` when `command` cannot be started. To be used by one thread, but for `send`.
 
-    `environment` is the whole environment of the process; None: the parent's own.
+    `start` are its orders; the descriptor that they name is given to it. `environment` is the whole environment of the
+    process; None: the parent's own.
     """
 
     def __init__(
         self,
-        settings: AudioSettings,
+        start: Start,
         command: Sequence[str],
         environment: Mapping[str, str] | None,
         monotonic: Callable[[], float],
@@ -49,6 +50,7 @@ class EarChild:
                 stderr=subprocess.PIPE,
                 env=environment,
                 bufsize=0,
+                pass_fds=() if start.shared_fd is None else (start.shared_fd,),
             )
         except OSError as error:
             raise ChildError(f"the ear cannot be started: {command[0]}: {error.strerror}") from error
@@ -62,9 +64,10 @@ class EarChild:
         self._stderr_read_s = monotonic()
         self._stderr_partial_line = b""
         self._stderr_lines = 0
+        self._wrong_lines = 0
         self.last_words: deque[str] = deque(maxlen=20)
         """The newest lines of the process's standard error."""
-        self._send_line(encode(settings))
+        self._send_line(encode(start))
 
     @property
     def pid(self) -> int:
@@ -96,7 +99,7 @@ class EarChild:
             try:
                 events.append(decode_event(line))
             except ProtocolError as error:
-                logger.warning("the ear sent a line that is no event: %s", error)
+                self._note_wrong_line(error)
         return events
 
     def read_stderr(self) -> None:
@@ -141,6 +144,13 @@ class EarChild:
             os.write(self._stdin.fileno(), line)
         except (OSError, ValueError) as error:  # ValueError: closed meanwhile
             logger.debug("a line to the ear was lost: %s", error)
+
+    def _note_wrong_line(self, error: ProtocolError) -> None:
+        self._wrong_lines += 1
+        if self._wrong_lines <= WRONG_LINES_LOGGED:
+            logger.warning("the ear sent a line that is no event: %s", error)
+        elif self._wrong_lines == WRONG_LINES_LOGGED + 1:
+            logger.warning("the ear sends more lines that are no events; they are left out")
 
     def _note(self, line: bytes) -> None:
         text = line.decode(errors="replace").strip()[:STDERR_LINE_CHARS]

@@ -5,6 +5,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from audio.background import BackgroundMeter
+from audio.keeper import Keeper
 from audio.level import Loudness, together
 from audio.preroll import Preroll
 from audio.protocol import (
@@ -12,6 +14,7 @@ from audio.protocol import (
     Failed,
     FirstSound,
     Heartbeat,
+    Interrupted,
     Level,
     NothingSaid,
     Partial,
@@ -22,7 +25,7 @@ from audio.settings import AudioSettings
 from audio.speech import Sign
 from audio.utterance import Utterance
 from audio.voice import FRAME_MS, Frame, VoiceDetector
-from audio.worker import Recognised, Refused, SoFar
+from audio.worker import Recognised, Refused, SoFar, VisitSound
 
 LEVEL_FRAMES_IN_VISIT: Final = 3
 LEVEL_FRAMES_BETWEEN: Final = 10
@@ -36,19 +39,24 @@ class Worker(Protocol):
     def backlog_s(self) -> float:
         """Sound that waits, in seconds."""
 
-    def feed(self, visit: str, samples: bytes) -> None:
+    def begin(self, visit: VisitSound) -> None:
+        """Sound of this visit will come."""
+
+    def feed(self, name: str, samples: bytes) -> None:
         """More sound of a visit."""
 
-    def finish(self, visit: str) -> None:
+    def finish(self, name: str) -> None:
         """All sound of the visit was given."""
 
-    def drop(self, visit: str) -> None:
+    def drop(self, name: str) -> None:
         """Forget the visit."""
 
 
 @dataclass(slots=True)
 class _Visit:
     name: str
+    language: str
+    model: str
     utterance: Utterance
     preroll_s: float
     audio_bytes: int
@@ -56,12 +64,13 @@ class _Visit:
     is_full: bool = False
     finish_asked_s: float | None = None
     tail_bytes: int = 0
+    interrupted: bool = False
 
 
 class Listener:
     """Turns the sound of the microphone into the events of visits.
 
-    `emit` takes each event; `monotonic` gives seconds. `model` is the model's name, for transcripts.
+    `emit` takes each event; `monotonic` gives seconds; `keeper` keeps the sound of each visit until its end.
     """
 
     def __init__(
@@ -71,33 +80,45 @@ class Listener:
         worker: Worker,
         emit: Callable[[Event], None],
         monotonic: Callable[[], float],
+        keeper: Keeper | None = None,
     ) -> None:
         self._settings = settings
+        self._rate_hz = rate_hz
         self._bytes_per_s = rate_hz * 2
         self._worker = worker
         self._emit = emit
         self._monotonic = monotonic
+        self._keeper = keeper or Keeper(None)
+        self._language = settings.language
+        self._model = ""
         self._voice = VoiceDetector(rate_hz, settings.vad_mode)
         self._preroll = Preroll(rate_hz * settings.preroll_ms // 1000 * 2)
         self._preroll_frames: deque[Frame] = deque(maxlen=settings.preroll_ms // FRAME_MS)
+        self._background = BackgroundMeter(round(settings.noise_s * 1000 / FRAME_MS))
         self._visit: _Visit | None = None
         self._finishing: dict[str, _Visit] = {}
         self._levels: list[Loudness] = []
         self._blocks = 0
         self._overflows = 0
         self._bytes_to_heartbeat = 0
-        self.model = ""
+
+    def use(self, language: str, model: str) -> None:
+        """Understand visits that begin from now on in this language, with the model of this name."""
+        self._language, self._model = language, model
 
     def begin(self, visit: str) -> None:
         """Listen for this visit from now on, pre-roll included."""
         if self._visit is not None:
             self._fail(self._visit, "another visit began before this one was finished")
         sound = self._preroll.take()
-        utterance = Utterance(self._settings, self._preroll_frames)
+        utterance = Utterance(self._settings, self._preroll_frames, self._background.measure())
         self._preroll_frames.clear()
         self._levels.clear()
-        self._visit = _Visit(visit, utterance, len(sound) / self._bytes_per_s, len(sound))
-        self._worker.feed(visit, sound)
+        preroll_s = len(sound) / self._bytes_per_s
+        self._visit = _Visit(visit, self._language, self._model, utterance, preroll_s, len(sound))
+        self._keeper.begin(visit, self._rate_hz, self._language)
+        self._worker.begin(VisitSound(visit, self._language, self._rate_hz))
+        self._take(visit, sound)
         for sign in utterance.earlier_signs:
             self._tell(self._visit, sign)
 
@@ -108,7 +129,27 @@ class Listener:
             return
         current.finish_asked_s = self._monotonic()
         current.tail_bytes = self._bytes_per_s * self._settings.tail_ms // 1000
+        self._keeper.finish(visit)
         self._end_when_tail_is_in(current)
+
+    def deaden(self, reason: str, dead_s: float) -> None:
+        """The microphone has been dead for so long: end the open visit, if it has waited that long for a visitor.
+
+        What was said before is recognised.
+        """
+        visit = self._visit
+        if visit is None or visit.finish_asked_s is not None:
+            return
+        if visit.audio_bytes / self._bytes_per_s - visit.preroll_s < dead_s:
+            return
+        if visit.utterance.speech_started_s is None:
+            self._fail(visit, reason)
+            return
+        visit.interrupted = True
+        self._emit(Interrupted(visit=visit.name, reason=reason, lost_for_s=round(dead_s, 3)))
+        self._keeper.finish(visit.name)
+        visit.finish_asked_s = self._monotonic()
+        self._end_when_tail_is_in(visit)
 
     def discard(self, visit: str) -> None:
         """Forget the visit. No effect on a visit that is unknown."""
@@ -116,6 +157,7 @@ class Listener:
             self._visit = None
         self._finishing.pop(visit, None)
         self._worker.drop(visit)
+        self._keeper.forget(visit)
 
     def hear(self, samples: bytes, *, overflowed: bool = False) -> None:
         """Take a block of 16-bit mono samples."""
@@ -137,6 +179,7 @@ class Listener:
         """Take what the recogniser made of a visit; nothing of a visit that was discarded."""
         if isinstance(report, SoFar):
             if self._visit is not None and self._visit.name == report.visit:
+                self._visit.utterance.hear_words(report.text)
                 self._emit(Partial(visit=report.visit, text=report.text))
         elif isinstance(report, Recognised):
             self._finished(report)
@@ -152,12 +195,18 @@ class Listener:
         visit.tail_bytes -= len(samples)
         if not visit.is_full:
             visit.audio_bytes += len(samples)
-            self._worker.feed(visit.name, samples)
+            self._take(visit.name, samples)
+
+    def _take(self, visit: str, samples: bytes) -> None:
+        # Kept first: what the recogniser dies of must be there for the next one.
+        self._keeper.write(visit, samples)
+        self._worker.feed(visit, samples)
 
     def _judge(self, visit: _Visit | None, frame: Frame) -> None:
         self._levels.append(frame.level)
         if visit is None:
             self._preroll_frames.append(frame)
+            self._background.hear(frame.low_dbfs)
         elif not visit.is_full:
             sign = visit.utterance.hear(frame)
             if sign is not None:
@@ -195,11 +244,14 @@ class Listener:
         transcript = visit.utterance.transcript(
             visit.name,
             report.recognition,
-            model=self.model,
+            language=visit.language,
+            model=visit.model,
             audio_s=visit.audio_bytes / self._bytes_per_s,
             finalise_ms=(self._monotonic() - visit.finish_asked_s) * 1000,
+            interrupted=visit.interrupted,
         )
         self._emit(transcript)
+        self._keeper.forget(visit.name)
 
     def _fail(self, visit: _Visit, reason: str) -> None:
         self.discard(visit.name)

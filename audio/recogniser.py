@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from audio.model import Model, ModelError, find_model
+from audio.model_memory import resident_bytes
 from audio.protocol import Word
 from audio.resample import Interpolator
 
@@ -61,16 +62,22 @@ class LoadedModel:
         vosk.SetLogLevel(_VOSK_QUIET)
         self.model = model
         self.make_recogniser: Callable[[Any, int], Any] = vosk.KaldiRecognizer
+        before = resident_bytes()
         try:
             self.handle: Any = vosk.Model(str(model.path))
         except Exception as error:
             raise ModelError(f"the model {model.path} is damaged: Vosk cannot load it; install it again") from error
+        self.memory_bytes = max(0, resident_bytes() - before)
+        """By how much the process grew. What recognising takes comes on top."""
 
 
 class Recogniser:
-    """One utterance of 16-bit mono samples at `rate_hz`. Not for several threads at once."""
+    """One utterance of 16-bit mono samples at `rate_hz`. Not for several threads at once.
 
-    def __init__(self, loaded: LoadedModel, rate_hz: int) -> None:
+    `stepped` is called after each `CHUNK_MS` of sound that Vosk has worked on.
+    """
+
+    def __init__(self, loaded: LoadedModel, rate_hz: int, stepped: Callable[[], None] = lambda: None) -> None:
         vosk_rate_hz = max(rate_hz, loaded.model.rate_hz)
         self._interpolator = Interpolator(rate_hz, vosk_rate_hz) if vosk_rate_hz > rate_hz else None
         self._vosk = loaded.make_recogniser(loaded.handle, vosk_rate_hz)
@@ -78,6 +85,7 @@ class Recogniser:
         self._chunk_bytes = vosk_rate_hz * CHUNK_MS // 1000 * 2
         self._waiting = bytearray()
         self._segments: list[_VoskResult] = []
+        self._stepped = stepped
 
     def accept(self, samples: bytes) -> None:
         """Hear more. Takes up to about a tenth of the sound's own length on a small model. Raises `RecogniserError`."""
@@ -112,6 +120,7 @@ class Recogniser:
             raise RecogniserError("Vosk refused the sound") from error
         if at_endpoint:
             self._segments.append(_results.decode(self._vosk.Result()))
+        self._stepped()
 
 
 def load(path: Path | None = None) -> LoadedModel:

@@ -1,10 +1,15 @@
 """What can be set about the ear."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
+
+Language = Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)]
+"""A BCP 47 tag."""
+Channel = Annotated[int, Meta(ge=1, le=32)] | Literal["mix"]
+Folder = Annotated[str, Meta(min_length=1, max_length=4096)]
 
 
 class AudioSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -12,10 +17,15 @@ class AudioSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     device: Annotated[str, Meta(min_length=1, max_length=200)] | None = None
     """The microphone: PortAudio's name of it, or a part of that name, in any case. None: the system's default.
-    Use the part that stays when the numbers of the sound cards change ("USB PnP", not "hw:1,0")."""
+    Use the part that stays when the numbers of the sound cards change ("USB PnP", not "hw:1,0"), or, where several
+    have one name, the USB socket ("usb-0000:01:00.0-1.3"). `kiosk mic list` shows both."""
 
-    channel: Annotated[int, Meta(ge=1, le=32)] = 1
-    """The channel of the microphone that is listened to, counted from 1."""
+    channel: Channel = 1
+    """The channel of the microphone that is listened to, counted from 1, or "mix": the mean of all channels."""
+
+    dead_s: Annotated[float, Meta(ge=1.0, le=600.0)] = 2.0
+    """Sound that does not change at all for so long comes from a dead microphone, in seconds (1 to 600): not even the
+    quietest room is digitally silent. Raise it for a microphone that switches its sound off while nobody speaks."""
 
     block_ms: Annotated[int, Meta(ge=20, le=50)] = 30
     """Length of the blocks that PortAudio delivers, in milliseconds (20 to 50)."""
@@ -34,11 +44,22 @@ class AudioSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     longest_s: Annotated[float, Meta(ge=5.0, le=900.0)] = 300.0
     """The ear takes no more sound of one visit than this, in seconds (5 to 900), and says that speech has ended."""
 
-    model: Annotated[str, Meta(min_length=1, max_length=4096)] | None = None
-    """Folder of a Vosk model. None: the embedded demonstration model, which does not understand real people."""
+    model: Folder | None = None
+    """Folder of the Vosk model for `language`. None: that of `models`, else the embedded demonstration model, which
+    does not understand real people."""
 
-    language: Annotated[str, Meta(pattern=r"^[a-z]{2,3}(-[A-Za-z0-9]{2,8})*$", max_length=35)] = "en"
-    """Language of the model, as a BCP 47 tag; written into every transcript."""
+    language: Language = "en"
+    """The default language, which is understood until another one is chosen, as a BCP 47 tag; the language of each
+    visit is written into its transcript."""
+
+    models: dict[Language, Folder] = {}
+    """Folders of Vosk models for further languages, by language. Each is loaded when it is wanted first."""
+
+    memory_mb: Annotated[int, Meta(ge=16, le=262144)] = 700
+    """Memory that the models of several languages may take together, in MB (16 to 262144). What does not fit beside
+    the others is loaded into a new process of the ear, which takes the time of its start. The default holds two small
+    models, and leaves a Raspberry Pi of 2 GB room for the rest. The default language's model is loaded whatever it
+    takes, for a kiosk that hears is worth more than the budget."""
 
     pause_s: Annotated[float, Meta(ge=0.3, le=10.0)] = 1.5
     """Silence after speech that counts as its end, in seconds (0.3 to 10)."""
@@ -52,6 +73,14 @@ class AudioSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     silence_dbfs: Annotated[float, Meta(ge=-96.0, le=-20.0)] = -60.0
     """Sound below this level is never speech, in decibels below full scale (-96 to -20)."""
 
+    noise_s: Annotated[float, Meta(ge=10.0, le=600.0)] = 60.0
+    """How much of the time between visits is remembered to know how loud the shop is, in seconds (10 to 600): levels
+    only, no sound."""
+
+    over_noise_db: Annotated[float, Meta(ge=0.0, le=20.0)] = 1.0
+    """Speech must be this much louder than the shop usually becomes, in decibels (0 to 20). With more, less noise is
+    taken for speech, and quiet visitors are not heard in a loud shop."""
+
     background_db: Annotated[float, Meta(ge=6.0, le=60.0)] = 20.0
     """Sound this much below the visitor's own mean level is other people, not the visitor, in decibels (6 to 60)."""
 
@@ -61,7 +90,19 @@ class AudioSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     partial_every_s: Annotated[float, Meta(ge=0.1, le=5.0)] = 0.3
     """How often the words so far are reported while a visitor speaks, in seconds of sound (0.1 to 5)."""
 
+    def __post_init__(self) -> None:
+        """Refuse two models for one language, with `ValueError`."""
+        if self.model and self.language in self.models:
+            raise ValueError(f"`model` and `models` both name a model for {self.language!r}; keep one of them")
+
     @property
     def model_folder(self) -> Path | None:
-        """The model's folder, None for the demonstration model."""
-        return Path(self.model) if self.model else None
+        """Folder of the default language's model, None for the demonstration model."""
+        return self.folders[self.language]
+
+    @property
+    def folders(self) -> dict[str, Path | None]:
+        """The models' folders by language, the default language first; None stands for the demonstration model."""
+        default = self.model or self.models.get(self.language)
+        others = {language: Path(folder) for language, folder in self.models.items() if language != self.language}
+        return {self.language: Path(default) if default else None, **others}

@@ -11,6 +11,7 @@ from typing import Protocol
 from audio import protocol as ear_events
 from audio.protocol import EarEvent, Transcript
 from contract.messages import Word
+from device import language as languages
 from device.clock import Clock
 from device.event_feed import EventFeed
 from device.record import Record
@@ -19,13 +20,14 @@ from device.uplink import Offline, Online, Settled, UplinkEvent
 from device.visit import effects, events
 from device.visit.limits import Limits
 from device.visit.machine import deadline_s, step
-from device.visit.states import State, Visit
-from firmware_bridge import ButtonPressed, ButtonReleased, PanelEvent, PanelOffline, PanelOnline, Scene
+from device.visit.states import Idle, Notice, State, Visit
+from firmware_bridge import Button, ButtonPressed, ButtonReleased, PanelEvent, PanelOffline, PanelOnline, Scene
 
 log = logging.getLogger(__name__)
 
 LEVEL_FLOOR_DBFS = -60.0
 """Shown as nothing on the panel; the full scale is 0 dBFS."""
+OWN_LANGUAGE = ("en",)
 
 
 class Ear(Protocol):
@@ -45,6 +47,10 @@ class Ear(Protocol):
 
     def restart(self) -> None:
         """Replace the process."""
+        ...
+
+    def use_language(self, language: str) -> None:
+        """Understand the next visits in another language."""
         ...
 
 
@@ -91,6 +97,7 @@ class Agent:
         self._monotonic = monotonic
         self._inbox: queue.SimpleQueue[Inbound] = queue.SimpleQueue()
         self._state = State()
+        self._choice = languages.Choice.of(OWN_LANGUAGE)
 
     def post(self, event: EarEvent | PanelEvent | UplinkEvent) -> None:
         """Put an event of the ear, the panel or the uplink into the queue."""
@@ -100,8 +107,18 @@ class Agent:
         """Make `run` return."""
         self._inbox.put(_Stop())
 
-    def run(self, ear: Ear, panel: Panel | None, wake_uplink: Callable[[], None]) -> None:
-        """Work until `stop`. A visit that is under way then is dropped; a committed one is in the spool."""
+    def run(
+        self,
+        ear: Ear,
+        panel: Panel | None,
+        wake_uplink: Callable[[], None],
+        understood: tuple[str, ...] = OWN_LANGUAGE,
+    ) -> None:
+        """Work until `stop`. A visit that is under way then is dropped; a committed one is in the spool.
+
+        A visitor can choose among the languages `understood`, the kiosk's own first.
+        """
+        self._choice = languages.Choice.of(understood)
         self._ear, self._panel, self._wake_uplink = ear, panel, wake_uplink
         self._carry_out(effects.Show(Scene.OUT_OF_SERVICE))
         while True:
@@ -113,7 +130,8 @@ class Agent:
     # ------------------------------------------------------------ events in
 
     def _next(self) -> Inbound | None:
-        due_s = deadline_s(self._state, self._limits)
+        dues_s = [due for due in (deadline_s(self._state, self._limits), self._choice.until_s) if due is not None]
+        due_s = min(dues_s, default=None)
         try:
             return self._inbox.get(timeout=None if due_s is None else max(0.0, due_s - self._monotonic()))
         except queue.Empty:
@@ -123,6 +141,7 @@ class Agent:
         now_s = self._monotonic()
         match event:
             case None:
+                self._choose(languages.at(self._choice, now_s))
                 self._step(events.Tick(now_s))
             case ButtonPressed() | ButtonReleased() | PanelOnline() | PanelOffline():
                 self._take_panel(event, now_s)
@@ -138,6 +157,8 @@ class Agent:
             case ButtonPressed(button=button):
                 visit = Visit(str(uuid.uuid4()), self._clock.now())
                 self._feed.publish("pressed", button=button.name.lower())
+                if button is Button.LANGUAGE and isinstance(self._state.phase, Idle | Notice):
+                    self._choose(languages.another(self._choice, now_s))
                 self._step(events.Pressed(button, now_s, visit))
             case ButtonReleased(button=button):
                 self._feed.publish("released", button=button.name.lower())
@@ -166,6 +187,17 @@ class Agent:
             case ear_events.EarLost(reason=reason):
                 self._feed.publish("ear_lost", state="ear", reason=reason)
                 self._step(events.EarLost(now_s))
+            case ear_events.LanguageReady(language=language, model=model):
+                self._feed.publish("language", state="language", language=language, model=model)
+            case ear_events.LanguageUnusable(language=language, reason=reason):
+                self._feed.publish("language_unusable", language=language, reason=reason)
+                if language == self._choice.chosen:
+                    self._choose(languages.own(self._choice))
+            case _:
+                self._take_visit(event, now_s)
+
+    def _take_visit(self, event: EarEvent, now_s: float) -> None:
+        match event:
             case ear_events.SpeechStarted(visit=visit):
                 self._feed.publish("first_sound", visit=visit)
             case ear_events.Partial(visit=visit, text=text):
@@ -176,6 +208,9 @@ class Agent:
                 self._step(events.NothingSaid(visit, now_s))
             case ear_events.Transcript():
                 self._take_transcript(event, now_s)
+            case ear_events.Interrupted(visit=visit, reason=reason, lost_for_s=lost_for_s):
+                self._feed.publish("interrupted", visit=visit, reason=reason)
+                self._step(events.Interrupted(visit, now_s - lost_for_s))
             case ear_events.Failed(visit=visit, reason=reason):
                 log.warning("The recording of visit %s could not be transcribed: %s", visit, reason)
                 self._step(events.NotTranscribed(visit, now_s))
@@ -215,6 +250,7 @@ class Agent:
             case effects.Show(scene=scene):
                 self._show(scene)
             case effects.Listen(visit=visit):
+                self._choice = languages.kept(self._choice)
                 self._ear.begin(visit)
             case effects.StopListening(visit=visit):
                 self._ear.finish(visit)
@@ -231,7 +267,14 @@ class Agent:
                 self._with_spool(self._spool.take_back, visit)
                 self._feed.publish("taken_back", visit=visit)
 
+    def _choose(self, choice: languages.Choice) -> None:
+        before, self._choice = self._choice, choice
+        if choice.chosen != before.chosen:
+            self._ear.use_language(choice.chosen)
+
     def _show(self, scene: Scene) -> None:
+        if scene is Scene.IDLE and self._choice.until_s is None:
+            self._choose(languages.own(self._choice))
         visit: Visit | None = getattr(self._state.phase, "visit", None)
         if self._panel is not None:
             self._panel.show(scene)

@@ -6,7 +6,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from audio.ear_process import EarProcess
+from audio.settings import AudioSettings
 from contract import credentials as broker_credentials
+from device import speech_models
 from device.agent import Agent
 from device.clock import SystemClock
 from device.connection import Connection, ConnectionHandler
@@ -71,10 +73,11 @@ class Kiosk:
 
     def run(self) -> None:
         """Work until `stop`."""
-        ear = EarProcess(self._settings.audio, self._agent.post)
         port = self._settings.panel.port
         panel = PanelBridge(port, self._agent.post) if port else None
         with self._stack as stack:
+            hearing = self._choose_models(stack)
+            ear = EarProcess(hearing, self._agent.post)
             self._uplink.start()
             stack.callback(self._uplink.stop)
             ear.start()
@@ -83,12 +86,22 @@ class Kiosk:
                 panel.start()
                 stack.callback(panel.stop)
             log.info("The kiosk %s works", self._credentials.kiosk_id)
-            self._agent.run(ear, panel, self._uplink.wake)
+            self._agent.run(ear, panel, self._uplink.wake, tuple(hearing.folders))
             log.info("The kiosk %s stops", self._credentials.kiosk_id)
 
     def stop(self) -> None:
         """Make `run` return; safe in a signal handler."""
         self._agent.stop()
+
+    def _choose_models(self, stack: ExitStack) -> AudioSettings:
+        """Return the ear's settings with the models to use, which cannot be removed until the kiosk stops."""
+        shelf = speech_models.shelf_of(self._settings)
+        chosen = speech_models.choose(self._settings.audio, shelf)
+        for warning in chosen.warnings:
+            log.warning("%s", warning)
+        for held in speech_models.hold_all(chosen, shelf):
+            stack.callback(held.free)
+        return chosen.audio
 
     def _connection(self, session: int, on_event: ConnectionHandler) -> Connection:
         return Connection(self._credentials, session=session, agent_version=agent_version(), on_event=on_event)

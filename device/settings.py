@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta, Struct
 
+from audio.models.catalogue import DEFAULT_URL as DEFAULT_CATALOGUE
 from audio.settings import AudioSettings
 from device.visit.limits import Limits
 
@@ -50,10 +51,13 @@ class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     credentials: str = "/etc/voiseback/credentials.toml"
     """The file that `kiosk-gateway kiosk add` wrote for this kiosk."""
     state_dir: str = "/var/lib/voiseback-kiosk"
-    """Where the spool lies; on a disk that keeps what it has acknowledged."""
+    """Where the spool lies; on a disk that keeps what it has acknowledged. The speech models lie there, too."""
     runtime_dir: str = "/run/voiseback-kiosk"
     """Where the agent offers its events to this machine's own programs."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    model_catalogue: Annotated[str, Meta(min_length=1, max_length=2000)] = DEFAULT_CATALOGUE
+    """Where `kiosk model` finds the list of speech models that can be installed: an http or https URL, or a file. The
+    format is that of the Vosk project, whose list is the default."""
     panel: PanelSettings = PanelSettings()
     audio: AudioSettings = msgspec.field(default_factory=AudioSettings)
     visit: VisitSettings = VisitSettings()

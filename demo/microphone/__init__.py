@@ -1,4 +1,4 @@
-"""A simulated USB microphone: an ALSA plugin, paced in real time, that can be unplugged, stalled and muted."""
+"""A simulated USB microphone: an ALSA plugin, paced in real time, with the faults of real ones."""
 
 from demo.microphone.build import BuildError, build
 from demo.microphone.driver import DEVICE_NAME, SimulatedMicrophone

@@ -20,6 +20,7 @@ POLL_S: Final = 0.005
 _MAGIC: Final = 0x31434D53
 # The control page, as `struct control` in simmic.c has it.
 _WORD: Final = struct.Struct("=I")
+_SIGNED: Final = struct.Struct("=i")
 _LONG: Final = struct.Struct("=Q")
 _MAGIC_AT: Final = 0
 _MODE_AT: Final = 4
@@ -33,6 +34,15 @@ _NOISE_AT: Final = 36
 _FRAMES_AT: Final = 40
 _PATH_AT: Final = 48
 _PATH_BYTES: Final = 512
+_RATE_AT: Final = 560
+_PACE_AT: Final = 564
+_OFFSET_AT: Final = 568
+_DEAD_CHANNELS_AT: Final = 572
+
+_FULL_SCALE: Final = 32768
+ROOM_NOISE_DBFS: Final = -72.0
+CLIPPING_DBFS: Final = 20.0
+"""White noise of this peak is at full scale for nine tenths of its samples."""
 
 
 class _Mode(IntEnum):
@@ -49,7 +59,7 @@ class SimulatedMicrophone:
     `directory` takes the compiled plugin (or `build_dir` does, to share it between microphones), the control page
     and the ALSA configuration; `environment()` is what a process needs to find the microphone. The room is never
     digitally silent: white noise of `noise_dbfs` (peak) is under all that is said, except when muted. With
-    several channels the voice is in `voice_channel` (from 1) alone.
+    several channels the noise differs in each, and the voice is in `voice_channel` (from 1) alone.
 
     Raises `BuildError` if the plugin cannot be compiled.
     """
@@ -61,7 +71,7 @@ class SimulatedMicrophone:
         rate_hz: int = 16000,
         channels: int = 1,
         voice_channel: int = 1,
-        noise_dbfs: float = -72.0,
+        noise_dbfs: float = ROOM_NOISE_DBFS,
         build_dir: Path | None = None,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
@@ -73,7 +83,7 @@ class SimulatedMicrophone:
         control.chmod(0o666)  # the ear may run as another user than the demonstration
         with control.open("r+b") as file:
             self._page = mmap.mmap(file.fileno(), CONTROL_BYTES)
-        self._set(_NOISE_AT, round(32768 * 10 ** (noise_dbfs / 20)))
+        self.make_noise(noise_dbfs)
         self._utterances = 0
         self._configuration = self.directory / "asoundrc"
         self._configuration.write_text(
@@ -149,9 +159,28 @@ class SimulatedMicrophone:
         """Deliver zeros at the usual pace."""
         self._set(_MODE_AT, _Mode.MUTED)
 
-    def replug(self) -> None:
-        """End `unplug`, `stall` or `mute`."""
+    def replug(self, rate_hz: int | None = None) -> None:
+        """End `unplug`, `stall` or `mute`. `rate_hz`: come back as a device that can do this rate alone."""
+        if rate_hz is not None:
+            self.rate_hz = rate_hz
+            self._set(_RATE_AT, rate_hz)
         self._set(_MODE_AT, _Mode.PLUGGED)
+
+    def run_at(self, pace_hz: int | None) -> None:
+        """Deliver so many frames a second, whatever rate was agreed; None: that rate."""
+        self._set(_PACE_AT, pace_hz or 0)
+
+    def make_noise(self, dbfs: float = ROOM_NOISE_DBFS) -> None:
+        """Change the room's noise, given by its peak; above 0 it is clipped (`CLIPPING_DBFS`)."""
+        self._set(_NOISE_AT, round(_FULL_SCALE * 10 ** (dbfs / 20)))
+
+    def shift(self, offset: float = 0.0) -> None:
+        """Add a constant to every sample, also when muted: -1 to 1 of full scale."""
+        _SIGNED.pack_into(self._page, _OFFSET_AT, round(_FULL_SCALE * offset))
+
+    def kill_channels(self, *channels: int) -> None:
+        """Deliver zeros on these channels, counted from 1, and sound on all others."""
+        self._set(_DEAD_CHANNELS_AT, sum(1 << (channel - 1) for channel in channels))
 
     def overrun(self) -> None:
         """Lose some sound once, with the overrun that ALSA reports for it."""

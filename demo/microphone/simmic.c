@@ -29,6 +29,7 @@
 #define NS_PER_S 1000000000ull
 #define WAKE_MARGIN_NS 200000ull /* so that a wake never falls just short of a full period */
 #define LONGEST_WAIT_NS 50000000ull /* so that a fault is seen soon, however long the period */
+#define HIGHEST_RATE_HZ 192000
 #define STEPS_PER_S 1000 /* the position moves in steps of 1 ms, as on a full-speed USB device */
 
 enum mode {
@@ -36,7 +37,7 @@ enum mode {
     MODE_UNPLUGGED = 1, /* the stream's state goes to DISCONNECTED, as the kernel does it */
     MODE_UNPLUGGED_AS_OVERRUN = 2, /* the same, but the failing transfers show as an overrun first */
     MODE_STALLED = 3, /* no error and no more sound */
-    MODE_MUTED = 4, /* the pace goes on, every sample is zero */
+    MODE_MUTED = 4, /* the pace goes on, every sample is the offset, which is mostly zero */
 };
 
 struct control {
@@ -52,12 +53,17 @@ struct control {
     volatile uint32_t noise; /* peak of the room's noise, in steps of a 16-bit sample */
     volatile uint64_t frames; /* delivered by the stream that read last */
     char path[512]; /* raw 16-bit mono at the microphone's rate */
+    volatile uint32_t rate_hz; /* of streams that are opened from now on; 0: as configured */
+    volatile uint32_t pace_hz; /* frames a second that really come; 0: as many as the rate says */
+    volatile int32_t offset; /* added to every sample, in steps */
+    volatile uint32_t dead_channels; /* bit 0 is the first channel: all of its samples are zero */
 };
 
 struct microphone {
     snd_pcm_ioplug_t io;
     struct control *control;
     unsigned rate_hz;
+    unsigned pace_hz;
     unsigned channels;
     unsigned voice_channel; /* from 0 */
     uint64_t started_ns;
@@ -79,7 +85,7 @@ static uint64_t now_ns(void)
 
 static uint64_t frames_to_ns(const struct microphone *mic, uint64_t frames)
 {
-    return (uint64_t)((__uint128_t)frames * NS_PER_S / mic->rate_hz);
+    return (uint64_t)((__uint128_t)frames * NS_PER_S / mic->pace_hz);
 }
 
 static bool is_gone(const struct microphone *mic)
@@ -92,12 +98,21 @@ static bool overrun_is_due(const struct microphone *mic)
     return mic->control->overruns_asked != mic->control->overruns_done;
 }
 
+static unsigned wanted_pace_hz(const struct microphone *mic)
+{
+    return mic->control->pace_hz ? mic->control->pace_hz : mic->rate_hz;
+}
+
 /* Frames that the microphone has produced since the stream's start. */
 static snd_pcm_uframes_t position(struct microphone *mic)
 {
     uint64_t elapsed_ns = now_ns() - mic->started_ns;
-    snd_pcm_uframes_t frames = (snd_pcm_uframes_t)((__uint128_t)elapsed_ns * mic->rate_hz / NS_PER_S);
+    snd_pcm_uframes_t frames = (snd_pcm_uframes_t)((__uint128_t)elapsed_ns * mic->pace_hz / NS_PER_S);
 
+    if (mic->pace_hz != wanted_pace_hz(mic)) { /* from here on; what was produced stays */
+        mic->pace_hz = wanted_pace_hz(mic);
+        mic->started_ns = now_ns() - frames_to_ns(mic, frames);
+    }
     if (mic->control->mode == MODE_STALLED) {
         if (!mic->stalled) {
             mic->stalled = true;
@@ -145,6 +160,7 @@ static int mic_start(snd_pcm_ioplug_t *io)
     if (is_gone(mic))
         return -ENODEV;
     mic->started_ns = now_ns();
+    mic->pace_hz = wanted_pace_hz(mic);
     mic->stalled = false;
     mic->control->starts++;
     return wake_when_a_period_is_full(mic);
@@ -215,14 +231,14 @@ static void take_new_voice(struct microphone *mic)
         mic->control->said_done = asked; /* nothing to say */
 }
 
-static int16_t noise_sample(struct microphone *mic)
+static int32_t noise_sample(struct microphone *mic)
 {
     uint32_t peak = mic->control->noise;
 
     if (peak == 0)
         return 0;
     mic->noise_state = mic->noise_state * 1664525u + 1013904223u;
-    return (int16_t)((int32_t)((mic->noise_state >> 8) % (2 * peak + 1)) - (int32_t)peak);
+    return (int32_t)((mic->noise_state >> 8) % (2 * peak + 1)) - (int32_t)peak;
 }
 
 static int16_t clipped_sum(int32_t sum)
@@ -234,9 +250,11 @@ static int16_t sample_at(struct microphone *mic, unsigned channel, uint64_t at)
 {
     int32_t sample;
 
-    if (mic->control->mode == MODE_MUTED)
+    if (mic->control->dead_channels & (1u << channel))
         return 0;
-    sample = noise_sample(mic);
+    if (mic->control->mode == MODE_MUTED)
+        return clipped_sum(mic->control->offset);
+    sample = noise_sample(mic) + mic->control->offset;
     if (mic->voice && channel == mic->voice_channel && at >= mic->voice_from) {
         uint64_t index = at - mic->voice_from;
         if (index < mic->voice_bytes / sizeof(int16_t))
@@ -376,7 +394,7 @@ SND_PCM_PLUGIN_DEFINE_FUNC(simmic)
         else if (!strcmp(key, "voice_channel"))
             snd_config_get_integer(entry, &voice_channel);
     }
-    if (!path || rate_hz < STEPS_PER_S || rate_hz > 192000 || channels < 1 || channels > 8 || voice_channel < 1
+    if (!path || rate_hz < STEPS_PER_S || rate_hz > HIGHEST_RATE_HZ || channels < 1 || channels > 8 || voice_channel < 1
         || voice_channel > channels) {
         SNDERR("simmic: control, rate, channels or voice_channel is missing or out of range");
         return -EINVAL;
@@ -389,7 +407,10 @@ SND_PCM_PLUGIN_DEFINE_FUNC(simmic)
         free(mic);
         return -ENOENT;
     }
+    if (mic->control->rate_hz >= STEPS_PER_S && mic->control->rate_hz <= HIGHEST_RATE_HZ)
+        rate_hz = (long)mic->control->rate_hz;
     mic->rate_hz = (unsigned)rate_hz;
+    mic->pace_hz = wanted_pace_hz(mic);
     mic->channels = (unsigned)channels;
     mic->voice_channel = (unsigned)voice_channel - 1;
     mic->io = (snd_pcm_ioplug_t){.version = SND_PCM_IOPLUG_VERSION,

@@ -21,3 +21,14 @@ def load(arguments: argparse.Namespace) -> KioskSettings:
         contract.settings_file.SettingsError: they cannot be used.
     """
     return settings_file.load(arguments.config, KioskSettings)
+
+
+def load_if_there(arguments: argparse.Namespace) -> KioskSettings:
+    """Read the settings that the command line names; the defaults if it names none and the kiosk has none yet.
+
+    Raises:
+        contract.settings_file.SettingsError: they cannot be used.
+    """
+    if arguments.config == DEFAULT_PATH and not DEFAULT_PATH.exists():
+        return KioskSettings()
+    return load(arguments)

@@ -5,7 +5,7 @@ import logging
 import sys
 
 from contract.settings_file import SettingsError
-from device.cli import panel, run, spool, transcribe, watch
+from device.cli import mic, model, panel, run, spool, transcribe, watch
 from device.lock import AlreadyRunningError
 from device.spool import SpoolError
 
@@ -16,7 +16,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all subcommands."""
     parser = argparse.ArgumentParser(prog="kiosk", description="The Voiseback kiosk: press, speak, be thanked.")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, watch, spool, transcribe, panel):
+    for command in (run, watch, spool, transcribe, model, mic, panel):
         command.add_parser(subparsers)
     return parser
 

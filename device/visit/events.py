@@ -33,7 +33,7 @@ class EarReady:
 
 @dataclass(frozen=True, slots=True)
 class EarLost:
-    """The ear does not hear any more; what it had of a visit is gone."""
+    """The ear does not hear any more; `Interrupted` has told before of a visit that is not gone with it."""
 
     at_s: float
 
@@ -72,6 +72,14 @@ class NotTranscribed:
 
 
 @dataclass(frozen=True, slots=True)
+class Interrupted:
+    """The ear was lost at ``lost_s``, but what it had of the visit is kept: `Heard` or `NotTranscribed` follows."""
+
+    visit: str
+    lost_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Committed:
     """The feedback is in the spool, safe against a power cut."""
 
@@ -103,6 +111,7 @@ Event = (
     | NothingSaid
     | Heard
     | NotTranscribed
+    | Interrupted
     | Committed
     | NotCommitted
     | Tick

@@ -13,6 +13,9 @@ class Limits:
     """A recording ends by itself after this time, also with a stuck button."""
     finishing_max_s: float = 10.0
     """How long the recogniser may take after the end of the recording before it counts as failed."""
+    interrupted_max_s: float = 3.0
+    """The same where the ear was lost during the visit, from the loss on: so long a new one has before the visitor is
+    told. What it recognises later becomes a feedback all the same."""
     thanks_s: float = 4.0
     """How long thanks are shown; until then *cancel* takes the feedback back, and it does not leave the kiosk."""
     notice_s: float = 3.0

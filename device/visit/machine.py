@@ -17,6 +17,7 @@ from device.visit.events import (
     EarReady,
     Event,
     Heard,
+    Interrupted,
     NotCommitted,
     NothingSaid,
     NotTranscribed,
@@ -37,8 +38,8 @@ def deadline_s(state: State, limits: Limits) -> float | None:
     match state.phase:
         case Recording(started_s=started_s):
             return started_s + limits.speech_max_s
-        case Finishing(ended_s=ended_s):
-            return ended_s + limits.finishing_max_s
+        case Finishing(due_s=due_s):
+            return due_s
         case Thanks(until_s=until_s) | Notice(until_s=until_s):
             return until_s
         case _:
@@ -48,16 +49,20 @@ def deadline_s(state: State, limits: Limits) -> float | None:
 def step(state: State, event: Event, limits: Limits) -> Step:
     """Return the state after ``event``, and the effects in the order in which they must be carried out.
 
-    Events of another visit than the present one change nothing: they come late from a visit that has ended.
+    Events of another visit than the present one change nothing, unless its words were still to come.
     """
     match event:
         case EarReady():
             return _ear_ready(replace(state, can_hear=True))
         case EarLost(at_s=at_s):
             return _ear_lost(replace(state, can_hear=False), at_s, limits)
+        case Heard(visit=of) | NotTranscribed(visit=of) | Committed(visit=of) | NotCommitted(visit=of) if of in (
+            visit.id for visit in state.late
+        ):
+            return _late(state, event)
     match state.phase:
         case Idle() | Notice():
-            return _waiting(state, event)
+            return _waiting(state, event, limits)
         case Recording() as recording:
             return _recording(state, recording, event, limits)
         case Finishing() as finishing:
@@ -74,6 +79,8 @@ def _ear_ready(state: State) -> Step:
 
 def _ear_lost(state: State, at_s: float, limits: Limits) -> Step:
     match state.phase:
+        case Finishing(interrupted=True):
+            return state, ()
         case Recording() | Finishing():
             return _notice(state, Scene.SORRY, at_s, limits)
         case Idle():
@@ -82,10 +89,12 @@ def _ear_lost(state: State, at_s: float, limits: Limits) -> Step:
             return state, ()
 
 
-def _waiting(state: State, event: Event) -> Step:
+def _waiting(state: State, event: Event, limits: Limits) -> Step:
     match state.phase, event:
         case _, Pressed(button=Button.RECORD, at_s=at_s, fresh=visit):
             return _begin(state, visit, at_s)
+        case Notice(late=Visit() as visit), Pressed(button=Button.CANCEL, at_s=at_s) if visit in state.late:
+            return _after(Forget(visit.id), _notice(_without(state, visit.id), Scene.DISCARDED, at_s, limits))
         case Notice(until_s=until_s), Tick(at_s=at_s) if at_s >= until_s:
             return _rest(state)
         case _:
@@ -100,19 +109,21 @@ def _recording(state: State, recording: Recording, event: Event, limits: Limits)
         case Pressed(button=Button.CANCEL, at_s=at_s):
             return _after(Forget(this), _notice(state, Scene.DISCARDED, at_s, limits))
         case Pressed(button=Button.RECORD, at_s=at_s):
-            return _finish(state, visit, at_s)
+            return _finish(state, visit, at_s, limits)
         case Released(button=Button.RECORD, at_s=at_s) if not hands_free:
             if at_s - started_s > limits.hold_s:
-                return _finish(state, visit, at_s)
+                return _finish(state, visit, at_s, limits)
             return replace(state, phase=replace(recording, press=Press.TAPPED)), ()
         case SpeechEnded(visit=of, at_s=at_s) if of == this and hands_free:
-            return _finish(state, visit, at_s)
+            return _finish(state, visit, at_s, limits)
         case NothingSaid(visit=of, at_s=at_s) if of == this and hands_free:
             return _after(Forget(this), _notice(state, Scene.NOTHING_HEARD, at_s, limits))
         case NotTranscribed(visit=of, at_s=at_s) if of == this:
             return _after(Forget(this), _notice(state, Scene.SORRY, at_s, limits))
+        case Interrupted(visit=of, lost_s=lost_s) if of == this:
+            return _interrupted(state, visit, lost_s, limits), (Show(Scene.FINISHING),)
         case Tick(at_s=at_s) if at_s >= started_s + limits.speech_max_s:
-            return _finish(state, visit, at_s)
+            return _finish(state, visit, at_s, limits)
         case _:
             return state, ()
 
@@ -130,8 +141,12 @@ def _finishing(state: State, finishing: Finishing, event: Event, limits: Limits)
             return _after(Forget(this), _notice(state, Scene.SORRY, at_s, limits))
         case Pressed(button=Button.CANCEL, at_s=at_s):
             return _after(Forget(this), _notice(state, Scene.DISCARDED, at_s, limits))
-        case Tick(at_s=at_s) if at_s >= finishing.ended_s + limits.finishing_max_s:
-            return _after(ReplaceEar(), _notice(state, Scene.SORRY, at_s, limits))
+        case Interrupted(visit=of, lost_s=lost_s) if of == this:
+            return _interrupted(state, visit, lost_s, limits), ()
+        case Tick(at_s=at_s) if at_s >= finishing.due_s:
+            then = _notice(replace(state, late=(*state.late, visit)), Scene.SORRY, at_s, limits, late=visit)
+            # A new ear is at work on it already, or this one must give way to one.
+            return then if finishing.interrupted else _after(ReplaceEar(), then)
         case _:
             return state, ()
 
@@ -156,12 +171,35 @@ def _begin(state: State, visit: Visit, at_s: float) -> Step:
     return replace(state, phase=Recording(visit, at_s)), (Show(Scene.RECORDING), Listen(visit.id))
 
 
-def _finish(state: State, visit: Visit, at_s: float) -> Step:
-    return replace(state, phase=Finishing(visit, at_s)), (StopListening(visit.id), Show(Scene.FINISHING))
+def _finish(state: State, visit: Visit, at_s: float, limits: Limits) -> Step:
+    finishing = Finishing(visit, at_s + limits.finishing_max_s)
+    return replace(state, phase=finishing), (StopListening(visit.id), Show(Scene.FINISHING))
 
 
-def _notice(state: State, scene: Scene, at_s: float, limits: Limits) -> Step:
-    return replace(state, phase=Notice(scene, at_s + limits.notice_s)), (Show(scene),)
+def _interrupted(state: State, visit: Visit, lost_s: float, limits: Limits) -> State:
+    return replace(state, phase=Finishing(visit, lost_s + limits.interrupted_max_s, interrupted=True))
+
+
+def _late(state: State, event: Event) -> Step:
+    """Take words that come after their visitor was told that it did not work: they are kept, and nobody is thanked."""
+    match event:
+        case Heard(visit=of, transcript=Transcript() as transcript):
+            visit = next(visit for visit in state.late if visit.id == of)
+            return state, (Commit(visit, transcript),)
+        case Committed(visit=of):
+            return _without(state, of), (Release(of),)
+        case Heard(visit=of) | NotTranscribed(visit=of) | NotCommitted(visit=of):
+            return _without(state, of), ()
+        case _:
+            return state, ()
+
+
+def _without(state: State, visit: str) -> State:
+    return replace(state, late=tuple(late for late in state.late if late.id != visit))
+
+
+def _notice(state: State, scene: Scene, at_s: float, limits: Limits, *, late: Visit | None = None) -> Step:
+    return replace(state, phase=Notice(scene, at_s + limits.notice_s, late)), (Show(scene),)
 
 
 def _rest(state: State) -> Step:

@@ -42,7 +42,9 @@ class Finishing:
     """The recording has ended; its last words and its commit are awaited."""
 
     visit: Visit
-    ended_s: float
+    due_s: float
+    interrupted: bool = False
+    """The ear was lost, and a new one works on what was kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,8 @@ class Notice:
 
     scene: Scene
     until_s: float
+    late: Visit | None = None
+    """The visit that it closes, if its words may still come."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +75,9 @@ Phase = Idle | Recording | Finishing | Thanks | Notice | OutOfService
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The visit's phase, and whether the ear can hear."""
+    """The visit's phase, whether the ear can hear, and what is still to come of earlier visits."""
 
     phase: Phase = OutOfService()
     can_hear: bool = False
+    late: tuple[Visit, ...] = ()
+    """Visits whose visitors were told that it did not work, and whose words may still come."""

@@ -12,13 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from audio.child import STDERR_BYTES_PER_S, STDERR_LINE_CHARS
+from audio.child import STDERR_BYTES_PER_S, STDERR_LINE_CHARS, STDERR_LINES_LOGGED, WRONG_LINES_LOGGED
 from audio.ear_process import EarProcess
 from audio.model import DEMONSTRATION
+from audio.model_memory import resident_bytes
 from audio.protocol import (
     EarLost,
     Failed,
     FirstSound,
+    Interrupted,
+    LanguageUnusable,
     Level,
     NothingSaid,
     Partial,
@@ -26,6 +29,7 @@ from audio.protocol import (
     SpeechEnded,
     SpeechStarted,
     Transcript,
+    encode,
 )
 from audio.settings import AudioSettings
 from demo.microphone import DEVICE_NAME, SimulatedMicrophone
@@ -174,14 +178,17 @@ def test_a_microphone_that_goes_away_is_noticed_and_taken_up_again(
         getattr(microphone, fault)()
         _, lost_s = recorder.wait_timed(EarLost)
         assert lost_s - faulty_s < LOST_WITHIN_S
-        assert recorder.wait(Failed).visit == "a"
+        assert recorder.wait(Interrupted).visit == "a"
         assert not ear.stats().is_ready
         # While it is stalled, the next ear can open it, and waits for its first sound.
+        if fault != "stall":
+            assert recorder.wait(Transcript).visit == "a"
         wait_until(lambda: ear.stats().starts >= (2 if fault == "stall" else 3))
         assert len(recorder.of(EarLost)) == 1
         since, plugged_s = recorder.mark(), time.monotonic()
         microphone.replug()
         _, back_s = recorder.wait_timed(Ready, since)
+        assert recorder.wait(Transcript).visit == "a"
         assert back_s - plugged_s < BACK_WITHIN_S
         if fault == "unplug":
             assert listen(ear, recorder, microphone, "b", "pizza.wav").text == PIZZA
@@ -202,13 +209,13 @@ def test_lost_sound_is_counted_and_survived(microphone: SimulatedMicrophone) -> 
 
 def test_a_muted_microphone_gives_silence_and_no_text(microphone: SimulatedMicrophone) -> None:
     microphone.mute()
-    with running_ear(microphone) as (ear, recorder):
+    with running_ear(microphone, AudioSettings(device=DEVICE_NAME, dead_s=60)) as (ear, recorder):
         transcript = listen(ear, recorder, microphone, "a", "pizza.wav")
         assert transcript.text is None
         assert {level.dbfs for level in recorder.of(Level)} == {-96.0}
 
 
-def test_a_killed_ear_is_replaced_and_its_visit_fails(microphone: SimulatedMicrophone) -> None:
+def test_a_killed_ear_is_replaced_and_its_visit_goes_on_in_the_next(microphone: SimulatedMicrophone) -> None:
     with running_ear(microphone) as (ear, recorder):
         ear.begin("a")
         recorder.wait(FirstSound)
@@ -216,9 +223,26 @@ def test_a_killed_ear_is_replaced_and_its_visit_fails(microphone: SimulatedMicro
         assert pid is not None
         os.kill(pid, signal.SIGKILL)
         assert "SIGKILL" in recorder.wait(EarLost, since).reason
-        assert recorder.wait(Failed, since).visit == "a"
+        assert recorder.wait(Interrupted, since).visit == "a"
         recorder.wait(Ready, since)
         assert ear.stats().pid not in {None, pid}
+        transcript = recorder.wait(Transcript, since)
+        assert (transcript.visit, transcript.interrupted) == ("a", True)
+        assert recorder.of(Failed) == []
+
+
+def test_a_visit_of_which_the_ear_never_heard_fails_with_it() -> None:
+    recorder, silent = (
+        Recorder(),
+        "import sys, time\nsys.stdin.readline()\nprint(READY, flush=True)\nsys.stdin.readline()",
+    )
+    ready = encode(Ready(device="", rate_hz=1, channels=1, model="", model_is_demonstration=True, language="en"))
+    program = silent.replace("READY", repr(ready.decode().strip()))
+    with EarProcess(SETTINGS, recorder, command=[sys.executable, "-c", program]) as ear:
+        recorder.wait(Ready)
+        ear.begin("a")
+        assert recorder.wait(Failed).visit == "a"
+        assert recorder.of(Interrupted) == []
 
 
 def test_a_frozen_ear_is_killed_and_replaced(microphone: SimulatedMicrophone) -> None:
@@ -237,13 +261,19 @@ def test_a_missing_model_is_one_clear_reason_and_is_waited_for(microphone: Simul
     with running_ear(microphone, settings, wait_ready=False) as (ear, recorder):
         reason = recorder.wait(EarLost).reason
         assert reason == f"there is no model at {model}; install one, or correct the path"
-        wait_until(lambda: ear.stats().starts >= 3)
+        # The microphone is heard meanwhile, and the model is looked for again and again.
+        since = recorder.mark()
+        recorder.wait(Level, since)
+        wait_until(lambda: ear.stats().languages[0].state == "unusable")
+        pid = ear.stats().pid
         assert len(recorder.of(EarLost)) == 1
         shutil.copytree(DEMONSTRATION, tmp_path / "unfinished")
         (tmp_path / "unfinished").rename(model)
         ready = recorder.wait(Ready)
         assert ready.model == "vosk-model-later"
         assert not ready.model_is_demonstration
+        assert (ear.stats().starts, ear.stats().pid) == (1, pid)
+        assert len(recorder.of(LanguageUnusable)) == 1
 
 
 def test_a_damaged_model_is_one_clear_reason(microphone: SimulatedMicrophone, tmp_path: Path) -> None:
@@ -354,6 +384,44 @@ def test_an_ear_that_prints_without_end_is_made_to_wait() -> None:
         wait_until(lambda: time.monotonic() > since_s + 1.0)
         assert _bytes_written(pid) - printed < PIPE_BYTES + 3 * STDERR_BYTES_PER_S
         assert all(len(line) <= STDERR_LINE_CHARS for line in ear.stats().last_words)
+
+
+def test_a_burst_of_200_megabytes_holds_no_event_up_and_takes_no_memory(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    flooding = textwrap.dedent(
+        """
+        import os, sys, threading, time
+        def flood():
+            line = b"x" * 999 + b"\\n"
+            for left in range(200_000_000, 0, -100_000):
+                os.write(2, line * 100 if left % 1_000_000 else b"y" * 100_000)
+        threading.Thread(target=flood, daemon=True).start()
+        while True:
+            print('{"type":"level","dbfs":-50.0,"peak":0.1}', flush=True)
+            time.sleep(0.01)
+        """
+    )
+    recorder = Recorder()
+    with EarProcess(SETTINGS, recorder, command=[sys.executable, "-c", flooding]) as ear:
+        recorder.wait(Level)
+        before_bytes, since, since_s = resident_bytes(), recorder.mark(), time.monotonic()
+        wait_until(lambda: recorder.mark() >= since + 200)
+        assert time.monotonic() - since_s < 5
+        assert resident_bytes() - before_bytes < 4_000_000
+        stats = ear.stats()
+        assert stats.starts == 1
+        assert sum(len(line) for line in stats.last_words) <= 20 * STDERR_LINE_CHARS
+        assert str(Path(f"/proc/{stats.pid}/fd/2").readlink()).startswith("pipe:")
+    assert sum("xxx" in record.getMessage() for record in caplog.records) <= STDERR_LINES_LOGGED
+
+
+def test_a_flood_of_lines_that_are_no_events_is_told_a_few_times(caplog: pytest.LogCaptureFixture) -> None:
+    printing = 'import sys\nfor _ in range(100_000): print(\'nonsense\')\nprint(\'{"type":"fault","reason":"enough"}\')'
+    recorder = Recorder()
+    with EarProcess(SETTINGS, recorder, command=[sys.executable, "-c", printing]):
+        assert recorder.wait(EarLost).reason == "enough"
+    assert sum("no event" in record.getMessage() for record in caplog.records) % (WRONG_LINES_LOGGED + 1) == 0
+    assert sum("no event" in record.getMessage() for record in caplog.records) <= 3 * (WRONG_LINES_LOGGED + 1)
 
 
 def _bytes_written(pid: int | None) -> int:

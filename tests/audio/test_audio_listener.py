@@ -1,8 +1,13 @@
+import os
 import wave
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from audio import memory_file
+from audio.keeper import Keeper
+from audio.kept_sound import KeptSound, SlotState, file_bytes
 from audio.listener import Listener
 from audio.protocol import (
     Event,
@@ -18,7 +23,7 @@ from audio.protocol import (
 )
 from audio.recogniser import Recognition
 from audio.settings import AudioSettings
-from audio.worker import Recognised, Refused, SoFar
+from audio.worker import Recognised, Refused, SoFar, VisitSound
 
 SPEECH = Path(__file__).parents[2] / "demo" / "speech"
 RATE_HZ = 16000
@@ -30,30 +35,40 @@ class RecordingWorker:
     backlog_s = 0.25
 
     def __init__(self) -> None:
+        self.begun: list[VisitSound] = []
         self.fed: dict[str, bytes] = {}
         self.finished: list[str] = []
         self.dropped: list[str] = []
 
-    def feed(self, visit: str, samples: bytes) -> None:
-        self.fed[visit] = self.fed.get(visit, b"") + samples
+    def begin(self, visit: VisitSound) -> None:
+        self.begun.append(visit)
 
-    def finish(self, visit: str) -> None:
-        self.finished.append(visit)
+    def feed(self, name: str, samples: bytes) -> None:
+        self.fed[name] = self.fed.get(name, b"") + samples
 
-    def drop(self, visit: str) -> None:
-        self.dropped.append(visit)
+    def finish(self, name: str) -> None:
+        self.finished.append(name)
+
+    def drop(self, name: str) -> None:
+        self.dropped.append(name)
 
 
 class Bench:
     """A listener with its worker, its events and a clock of its own."""
 
-    def __init__(self, settings: AudioSettings | None = None) -> None:
+    def __init__(self, settings: AudioSettings | None = None, keeper: Keeper | None = None) -> None:
         self.now_s = 100.0
+        self.when_told: Callable[[], object] = lambda: None
+        self.seen: object = None
         self.worker = RecordingWorker()
         self.events: list[Event] = []
         self.listener = Listener(
-            settings or AudioSettings(tail_ms=60), RATE_HZ, self.worker, self.events.append, lambda: self.now_s
+            settings or AudioSettings(tail_ms=60), RATE_HZ, self.worker, self.tell, lambda: self.now_s, keeper
         )
+
+    def tell(self, event: Event) -> None:
+        self.events.append(event)
+        self.seen = self.when_told()
 
     def hear(self, samples: bytes) -> None:
         for start in range(0, len(samples), BLOCK_BYTES):
@@ -111,7 +126,7 @@ def test_nothing_said_is_told_after_its_time(bench: Bench) -> None:
 
 
 def test_a_finished_visit_takes_its_tail_and_becomes_a_transcript(bench: Bench, sentence: bytes) -> None:
-    bench.listener.model = "tiny"
+    bench.listener.use("en", "tiny")
     bench.listener.begin("a")
     bench.hear(sentence)
     bench.listener.finish("a")
@@ -229,3 +244,64 @@ def test_heartbeats_count_blocks_and_lost_sound(bench: Bench) -> None:
     assert beats[-1].overflows == 1
     assert beats[-1].backlog_s == 0.25
     assert len(beats) == 3
+
+
+def test_a_visit_is_understood_in_the_language_that_was_in_use_at_its_begin(bench: Bench, sentence: bytes) -> None:
+    bench.listener.use("de", "tiny-de")
+    bench.listener.begin("a")
+    bench.listener.use("fr", "tiny-fr")
+    bench.hear(sentence)
+    bench.listener.finish("a")
+    bench.hear(SILENCE * 3)
+    bench.listener.report(Recognised("a", Recognition("hallo", ())))
+    assert bench.worker.begun == [VisitSound("a", "de", RATE_HZ)]
+    transcript = bench.events[-1]
+    assert isinstance(transcript, Transcript)
+    assert (transcript.language, transcript.model, transcript.interrupted) == ("de", "tiny-de", False)
+
+
+@pytest.fixture
+def kept() -> Iterator[KeptSound]:
+    descriptor = memory_file.create("test", file_bytes(5.0))
+    yield KeptSound(descriptor)
+    os.close(descriptor)
+
+
+def test_what_the_recogniser_is_given_is_kept_before_it_until_the_transcript_is_out(
+    kept: KeptSound, sentence: bytes
+) -> None:
+    bench = Bench(keeper=Keeper(kept))
+    bench.hear(bytes([1]) * BLOCK_BYTES * 20)
+    bench.listener.use("de", "tiny")
+    bench.listener.begin("a")
+    bench.hear(sentence)
+    slot = kept.find("a")
+    assert slot is not None
+    assert slot.header[:3] == (SlotState.RECORDING, RATE_HZ, len(bench.worker.fed["a"]))
+    assert slot.header.language == "de"
+    assert slot.read(0, 10_000_000) == bench.worker.fed["a"]
+    bench.listener.finish("a")
+    bench.hear(SILENCE * 3)
+    slot = kept.find("a")
+    assert slot is not None
+    assert slot.header.state is SlotState.FINISHING
+    assert slot.read(0, 10_000_000) == bench.worker.fed["a"]
+    bench.when_told = lambda: kept.find("a")
+    bench.listener.report(Recognised("a", Recognition("hello", ())))
+    assert bench.seen is not None, "the transcript is out before the sound is overwritten"
+    assert kept.find("a") is None
+
+
+@pytest.mark.parametrize("end", ["discard", "refuse", "another"])
+def test_what_was_kept_is_overwritten_when_a_visit_ends_without_a_transcript(kept: KeptSound, end: str) -> None:
+    bench = Bench(keeper=Keeper(kept))
+    bench.listener.begin("a")
+    bench.hear(SILENCE * 5)
+    assert kept.find("a") is not None
+    if end == "discard":
+        bench.listener.discard("a")
+    elif end == "refuse":
+        bench.listener.report(Refused("a", "no"))
+    else:
+        bench.listener.begin("b")
+    assert kept.find("a") is None

@@ -1,20 +1,28 @@
 """The agent with its parts replaced: what the machine demands reaches them."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from audio import protocol as ear_events
+from audio.ear_process import EarProcess
+from audio.settings import AudioSettings
+from demo.microphone import DEVICE_NAME, SimulatedMicrophone
 from device.agent import Agent
 from device.clock import SystemClock
 from device.event_feed import EventFeed
 from device.spool import Spool
 from device.visit.limits import Limits
 from firmware_bridge import Button, ButtonPressed, ButtonReleased, PanelOffline, Scene
+from tests.audio.faulty_ear import Faults
 
 DEADLINE_S = 10.0
+SLACK_S = 0.5
+"""Of the machine that runs the test."""
+FLOWERS = Path(__file__).parents[2] / "demo" / "speech" / "flowers.wav"
 
 
 class Parts:
@@ -41,6 +49,9 @@ class Parts:
     def restart(self) -> None:
         self.note("restart")
 
+    def use_language(self, language: str) -> None:
+        self.note("use_language", language)
+
     def show(self, scene: Scene) -> None:
         self.note("show", scene)
 
@@ -61,7 +72,7 @@ class Parts:
 
 
 class Kiosk:
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, limits: Limits) -> None:
         self.parts = Parts()
         self.spool = Spool(folder / "spool.sqlite3")
         self.feed = EventFeed(folder / "run")
@@ -69,12 +80,12 @@ class Kiosk:
             spool=self.spool,
             feed=self.feed,
             clock=SystemClock(),
-            limits=Limits(thanks_s=0.2, notice_s=0.2),
+            limits=limits,
             agent_version="test",
             consent_version="consent-1",
         )
         self.thread = threading.Thread(
-            target=self.agent.run, args=(self.parts, self.parts, lambda: self.parts.note("wake"))
+            target=self.agent.run, args=(self.parts, self.parts, lambda: self.parts.note("wake"), ("en", "de"))
         )
 
     def hears(self) -> None:
@@ -110,7 +121,7 @@ class Kiosk:
 
 @pytest.fixture
 def kiosk(tmp_path: Path) -> Iterator[Kiosk]:
-    kiosk = Kiosk(tmp_path)
+    kiosk = Kiosk(tmp_path, Limits(thanks_s=0.2, notice_s=0.2, interrupted_max_s=0.3))
     kiosk.thread.start()
     yield kiosk
     kiosk.agent.stop()
@@ -172,7 +183,96 @@ def test_a_panel_that_vanishes_under_a_held_button_ends_the_hold(kiosk: Kiosk) -
     kiosk.parts.wait_for("finish", visit)
 
 
+def interrupt(kiosk: Kiosk, visit: str, *, lost_for_s: float = 0.0) -> None:
+    kiosk.agent.post(ear_events.Interrupted(visit=visit, reason="it died", lost_for_s=lost_for_s))
+    kiosk.agent.post(ear_events.EarLost(reason="it died"))
+
+
+def test_an_interrupted_visit_whose_words_come_in_time_is_thanked(kiosk: Kiosk) -> None:
+    visit = begin(kiosk)
+    interrupt(kiosk, visit)
+    kiosk.parts.wait_for("show", Scene.FINISHING)
+    kiosk.speaks(visit, "hello")
+    kiosk.parts.wait_for("show", Scene.THANKS)
+    assert [entry.id for entry in kiosk.spool.entries()] == [visit]
+
+
+def test_words_that_come_after_the_sorry_scene_become_a_record_without_thanks(kiosk: Kiosk) -> None:
+    visit = begin(kiosk)
+    interrupt(kiosk, visit, lost_for_s=0.2)
+    kiosk.parts.wait_for("show", Scene.SORRY)
+    with kiosk.parts.changed:
+        is_over = ("show", Scene.OUT_OF_SERVICE)
+        assert kiosk.parts.changed.wait_for(lambda: kiosk.parts.asked[-1] == is_over, DEADLINE_S)
+    kiosk.speaks(visit, "hello")
+    kiosk.parts.wait_for("wake")
+    assert [waiting.id for waiting in kiosk.spool.waiting(limit=9)] == [visit]
+    assert ("show", Scene.THANKS) not in kiosk.parts.asked
+    assert ("restart",) not in kiosk.parts.asked
+
+
 @pytest.mark.parametrize(("dbfs", "shown"), [(-96.0, 0), (-60.0, 0), (-30.0, 128), (0.0, 255), (3.0, 255)])
 def test_the_level_is_shown_on_the_panels_scale(kiosk: Kiosk, dbfs: float, shown: int) -> None:
     kiosk.agent.post(ear_events.Level(dbfs=dbfs, peak=0.5))
     assert kiosk.parts.wait_for("level") == ("level", shown)
+
+
+@pytest.mark.servers
+@pytest.mark.parametrize(("kind", "place"), [("abort", "accept"), ("stick", "finish")])
+def test_whose_ear_is_lost_has_an_answer_within_three_seconds_and_a_feedback(
+    tmp_path: Path, kind: str, place: str
+) -> None:
+    kiosk, faults = Kiosk(tmp_path, Limits()), Faults(tmp_path / "faults")
+    with SimulatedMicrophone(tmp_path / "microphone") as microphone:
+        settings = AudioSettings(device=DEVICE_NAME)
+        ear = EarProcess(settings, kiosk.agent.post, command=faults.command, environment=microphone.environment())
+        thread = threading.Thread(target=kiosk.agent.run, args=(ear, kiosk.parts, lambda: kiosk.parts.note("wake")))
+        thread.start()
+        with ear:
+            kiosk.parts.wait_for("show", Scene.IDLE)
+            kiosk.tap()
+            kiosk.parts.wait_for("show", Scene.RECORDING)
+            microphone.say(FLOWERS)
+            assert microphone.wait_until_said(DEADLINE_S)
+            faults.arm(kind, place)
+            lost_s = time.monotonic()
+            if place == "finish":
+                kiosk.tap()
+            with kiosk.parts.changed:
+                answers = {("show", Scene.THANKS), ("show", Scene.SORRY)}
+                assert kiosk.parts.changed.wait_for(lambda: answers & set(kiosk.parts.asked), DEADLINE_S)
+            assert time.monotonic() - lost_s < 3.0 + SLACK_S
+            kiosk.parts.wait_for("wake")
+            (entry,) = kiosk.spool.entries()
+            assert entry.record.transcript == "i love the flowers near the entrance"
+            kiosk.agent.stop()
+            thread.join(DEADLINE_S)
+    kiosk.spool.close()
+
+
+def test_a_visitor_chooses_a_language_and_the_kiosk_goes_back_to_its_own_after_the_visit(kiosk: Kiosk) -> None:
+    kiosk.hears()
+    kiosk.tap(Button.LANGUAGE)
+    kiosk.parts.wait_for("use_language", "de")
+    visit = begin(kiosk)
+    assert ("use_language", "en") not in kiosk.parts.asked
+    kiosk.tap(Button.CANCEL)
+    kiosk.parts.wait_for("discard", visit)
+    kiosk.parts.wait_for("use_language", "en")
+
+
+def test_a_language_that_cannot_be_understood_is_given_up(kiosk: Kiosk) -> None:
+    kiosk.hears()
+    kiosk.tap(Button.LANGUAGE)
+    kiosk.parts.wait_for("use_language", "de")
+    kiosk.agent.post(ear_events.LanguageUnusable(language="de", reason="its model is damaged"))
+    kiosk.parts.wait_for("use_language", "en")
+
+
+def test_the_language_cannot_be_changed_while_a_visitor_speaks(kiosk: Kiosk) -> None:
+    kiosk.hears()
+    visit = begin(kiosk)
+    kiosk.tap(Button.LANGUAGE)
+    kiosk.tap(Button.CANCEL)
+    kiosk.parts.wait_for("discard", visit)
+    assert [one for one in kiosk.parts.asked if one[0] == "use_language"] == []

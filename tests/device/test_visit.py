@@ -16,7 +16,7 @@ from device.visit.machine import deadline_s, step
 from device.visit.states import Finishing, Idle, Notice, OutOfService, Recording, State, Thanks, Visit
 from firmware_bridge import Button, Scene
 
-LIMITS = Limits(hold_s=0.6, speech_max_s=60, finishing_max_s=10, thanks_s=4, notice_s=3)
+LIMITS = Limits(hold_s=0.6, speech_max_s=60, finishing_max_s=10, interrupted_max_s=3, thanks_s=4, notice_s=3)
 
 
 def a_visit(name: str) -> Visit:
@@ -47,8 +47,11 @@ class Kiosk:
     now_s: float = 0.0
     demanded: list[effects.Effect] = field(default_factory=list)
     visits: int = 0
+    kept_late: int = 0
 
     def happens(self, event: events.Event) -> list[effects.Effect]:
+        is_late = isinstance(event, events.Committed) and event.visit in {late.id for late in self.state.late}
+        self.kept_late += is_late
         self.state, todo = step(self.state, event, LIMITS)
         self.demanded.extend(todo)
         return list(todo)
@@ -189,6 +192,96 @@ def test_an_ear_that_is_lost_while_somebody_speaks_is_told_and_heals(kiosk: Kios
     assert kiosk.happens(events.EarReady(kiosk.now_s)) == [Show(Scene.IDLE)]
 
 
+@pytest.mark.parametrize(
+    ("prepare", "shown"),
+    [(lambda kiosk: kiosk.taps(), [Show(Scene.FINISHING)]), (to_finishing, [])],
+    ids=["recording", "finishing"],
+)
+def test_an_interrupted_visit_is_thanked_if_its_words_come_in_time(kiosk: Kiosk, prepare, shown) -> None:  # type: ignore[no-untyped-def]
+    prepare(kiosk)
+    assert kiosk.happens(events.Interrupted("visit-1", kiosk.now_s)) == shown
+    assert kiosk.happens(events.EarLost(kiosk.now_s)) == []
+    kiosk.after(2.9).happens(events.Tick(kiosk.now_s))
+    kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1")))
+    assert kiosk.happens(events.Committed("visit-1", kiosk.now_s)) == [Show(Scene.THANKS)]
+    assert kiosk.time_passes(LIMITS.thanks_s) == [Release("visit-1"), Show(Scene.OUT_OF_SERVICE)]
+
+
+def test_an_interrupted_visitor_has_an_answer_within_three_seconds_of_the_loss(kiosk: Kiosk) -> None:
+    kiosk.taps()
+    kiosk.after(2).happens(events.Interrupted("visit-1", kiosk.now_s - 1.1))
+    assert deadline_s(kiosk.state, LIMITS) == pytest.approx(kiosk.now_s + 1.9)
+    # The new ear is at work, so that it is not replaced.
+    assert kiosk.time_passes(2.0) == [Show(Scene.SORRY)]
+
+
+def to_late(kiosk: Kiosk) -> Kiosk:
+    kiosk.taps()
+    kiosk.happens(events.Interrupted("visit-1", kiosk.now_s))
+    kiosk.happens(events.EarLost(kiosk.now_s))
+    kiosk.time_passes(LIMITS.interrupted_max_s)
+    return kiosk
+
+
+def test_words_that_come_late_are_kept_and_nobody_is_thanked(kiosk: Kiosk) -> None:
+    to_late(kiosk)
+    kiosk.happens(events.EarReady(kiosk.now_s))
+    kiosk.time_passes(LIMITS.notice_s)
+    demanded = kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1")))
+    assert demanded == [Commit(a_visit("visit-1"), words("visit-1"))]
+    assert kiosk.happens(events.Committed("visit-1", kiosk.now_s)) == [Release("visit-1")]
+    assert isinstance(kiosk.state.phase, Idle)
+    assert kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1"))) == []
+
+
+def test_words_that_come_late_do_not_disturb_the_next_visitor(kiosk: Kiosk) -> None:
+    to_late(kiosk)
+    kiosk.happens(events.EarReady(kiosk.now_s))
+    kiosk.taps()
+    phase = kiosk.state.phase
+    kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1")))
+    kiosk.happens(events.Committed("visit-1", kiosk.now_s))
+    assert kiosk.state.phase == phase
+    assert kiosk.scene == Scene.RECORDING
+
+
+@pytest.mark.parametrize(
+    "end",
+    [
+        lambda kiosk: kiosk.happens(events.NotTranscribed("visit-1", kiosk.now_s)),
+        lambda kiosk: kiosk.happens(events.NotCommitted("visit-1", kiosk.now_s)),
+        lambda kiosk: kiosk.happens(events.Heard("visit-1", kiosk.now_s, None)),
+    ],
+    ids=["failed", "disk full", "no words"],
+)
+def test_late_words_that_do_not_come_are_waited_for_no_more(kiosk: Kiosk, end) -> None:  # type: ignore[no-untyped-def]
+    to_late(kiosk)
+    assert end(kiosk) == []
+    assert kiosk.state.late == ()
+    assert kiosk.scene == Scene.SORRY
+
+
+def test_who_is_told_that_it_did_not_work_can_still_take_it_back(kiosk: Kiosk) -> None:
+    to_late(kiosk)
+    assert kiosk.presses(Button.CANCEL) == [Forget("visit-1"), Show(Scene.DISCARDED)]
+    assert kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1"))) == []
+
+
+def test_cancel_forgets_an_interrupted_visit(kiosk: Kiosk) -> None:
+    kiosk.taps()
+    kiosk.happens(events.Interrupted("visit-1", kiosk.now_s))
+    assert kiosk.presses(Button.CANCEL) == [Forget("visit-1"), Show(Scene.DISCARDED)]
+
+
+def test_words_of_a_recogniser_that_was_too_slow_are_kept_too(kiosk: Kiosk) -> None:
+    to_finishing(kiosk)
+    kiosk.time_passes(LIMITS.finishing_max_s)
+    kiosk.happens(events.Interrupted("visit-1", kiosk.now_s))
+    kiosk.happens(events.EarLost(kiosk.now_s))
+    assert kiosk.scene == Scene.SORRY
+    assert isinstance(kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1")))[0], Commit)
+
+
 def test_an_ear_that_is_lost_does_not_take_the_thanks_away(kiosk: Kiosk) -> None:
     to_thanks(kiosk)
     assert kiosk.happens(events.EarLost(kiosk.now_s)) == []
@@ -229,6 +322,8 @@ PLAY: dict[str, Callable[[Kiosk, str, bool], object]] = {
     "nothing": lambda kiosk, visit, _fits: kiosk.happens(events.NothingSaid(visit, kiosk.now_s)),
     "heard": hears,
     "no_words": lambda kiosk, visit, _fits: kiosk.happens(events.Heard(visit, kiosk.now_s, None)),
+    "interrupted": lambda kiosk, visit, _fits: kiosk.happens(events.Interrupted(visit, kiosk.now_s)),
+    "late": lambda kiosk, _visit, fits: hears(kiosk, kiosk.state.late[0].id if kiosk.state.late else "visit-0", fits),
     "failed": lambda kiosk, visit, _fits: kiosk.happens(events.NotTranscribed(visit, kiosk.now_s)),
     "lost": lambda kiosk, _visit, _fits: kiosk.happens(events.EarLost(kiosk.now_s)),
     "ready": lambda kiosk, _visit, _fits: kiosk.happens(events.EarReady(kiosk.now_s)),
@@ -265,7 +360,7 @@ def test_whatever_happens_a_committed_feedback_is_released_or_taken_back_once(
     assert len(set(settled)) == len(settled)
     assert set(settled) <= set(committed)
     thanked = sum(effect == Show(Scene.THANKS) for effect in kiosk.demanded)
-    assert thanked == len(settled)
+    assert thanked + kiosk.kept_late == len(settled)
 
 
 @given(ACTIONS)
