@@ -63,7 +63,7 @@ def _hint(folder: Path, missing: list[str]) -> str:
     try:
         inner = [entry for entry in sorted(folder.iterdir()) if (entry / "am").is_dir()]
     except OSError as error:
-        return f"it cannot be read ({error.strerror})"
+        raise ModelError(f"the model {folder} cannot be read: {error.strerror}") from error
     if len(inner) == 1:
         return f"it has no {missing[0]}; did you mean the folder inside it, {inner[0]}?"
     return f"{', '.join(missing)} missing or empty; unpack the model again"

@@ -2,7 +2,7 @@
 
 Three things make a frame speech. It is louder than the shop (see `audio.background`), by its low tones, in which
 clatter is weak. WebRTC's detector takes it for speech. And it is among enough others of the kind, whose level moves:
-over 300 ms speech changes by far more than `STEADY_DB`, a tone or a fan, which the detector takes for speech, by less.
+over 300 ms speech changes by more than `STEADY_DB`, a tone or a fan, which the detector takes for speech, by less.
 
 Speech goes on while it is nearer to the visitor's own level than to that of the shop.
 """
@@ -25,11 +25,12 @@ FRAMES_TO_START: Final = 5
 """Of the window; a shorter sound is a knock or a cough."""
 FRAMES_TO_GO_ON: Final = 3
 STEADY_DB: Final = 1.5
+"""Standard deviation of the levels of the window. That of steady noise is less, and seldom so in a window of speech."""
+STEADY_SHARE: Final = 0.04
+"""Nor need it be more than this share of what the loudest of the window is above the threshold: where speech is hardly
+louder than the shop, the shop fills its gaps."""
 EDGE_FRAMES: Final = 2
 """The quietest frames of the window do not count when its change is looked at: a tone starts and ends in a frame."""
-CLEAR_DB: Final = 6.0
-"""Only what is louder than the threshold by more than this must move: the level of speech that is hardly louder than a
-steady noise is that of the noise."""
 MEAN_WEIGHT: Final = 0.1
 """Of the newest frame in the visitor's mean level: a knock moves it little, half a second of speech a lot."""
 SHORT_S: Final = 0.5
@@ -161,10 +162,14 @@ def _lively(window: tuple[float, ...], threshold: float, needed: int) -> list[fl
     count = len(ordered) - lowest
     if count < needed:
         return []
-    if count >= FRAMES_TO_START:
-        inner = ordered[lowest + EDGE_FRAMES :]
-        mean = sum(inner) / len(inner)
-        steady_db = min(STEADY_DB, CLEAR_DB * (ordered[-1] - threshold))
-        if math.dist(inner, (mean,) * len(inner)) < steady_db * math.sqrt(len(inner)):
-            return []
+    if count >= FRAMES_TO_START and _is_steady(ordered[lowest + EDGE_FRAMES :], threshold):
+        return []
     return ordered[lowest:]
+
+
+def _is_steady(levels: list[float], threshold: float) -> bool:
+    """Whether levels, in order and above the threshold, differ by too little for speech."""
+    count = len(levels)
+    mean = sum(levels) / count
+    steady_db = min(STEADY_DB, STEADY_SHARE * (levels[-1] - threshold))
+    return math.dist(levels, (mean,) * count) < steady_db * math.sqrt(count)

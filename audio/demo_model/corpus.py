@@ -66,6 +66,11 @@ def words(folder: Path = TEXT_FOLDER) -> tuple[str, ...]:
     return tuple(_lines(folder / "words.txt"))
 
 
+def more_words(folder: Path = TEXT_FOLDER) -> tuple[str, ...]:
+    """Further words for the language model alone, of `more_words.txt`; errors as in `sentences`."""
+    return tuple(_lines(folder / "more_words.txt"))
+
+
 def test_sentences(folder: Path = TEXT_FOLDER) -> TestSentences:  # noqa: PT028  no test function, despite its name
     """The held-out sentences of `test_style.txt` and `test_outside.txt`; errors as in `sentences`."""
     return TestSentences(tuple(_lines(folder / "test_style.txt")), tuple(_lines(folder / "test_outside.txt")))

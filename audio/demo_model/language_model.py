@@ -192,7 +192,9 @@ def collect(
     hand_written = [sentence for sentence in corpus.written(folder) if corpus.is_known(sentence, lexicon)]
     vocabulary = corpus.vocabulary(lexicon, grammar, hand_written, folder)
     sentences = generated(grammar, lexicon, corpus.held_out(folder), count, rng)
-    return Texts(hand_written, sentences, vocabulary.common, vocabulary.inflections)
+    common = {*vocabulary.common, *(word for word in corpus.more_words(folder) if word in lexicon)}
+    inflections = [word for word in vocabulary.inflections if word not in common]
+    return Texts(hand_written, sentences, sorted(common), inflections)
 
 
 def generated(

@@ -16,7 +16,9 @@ FILES = [
     "am/final.mdl",
     "conf/mfcc.conf",
     "conf/model.conf",
-    "graph/HCLG.fst",
+    "graph/Gr.fst",
+    "graph/HCLr.fst",
+    "graph/disambig_tid.int",
     "graph/phones/word_boundary.int",
     "graph/words.txt",
 ]

@@ -389,7 +389,7 @@ def test_a_model_that_vosk_refuses_is_told(bench: Bench, tmp_path: Path) -> None
 @pytest.mark.servers
 def test_a_model_that_kills_the_recogniser_is_told(tmp_path: Path) -> None:
     folder = shutil.copytree(DEMONSTRATION, tmp_path / NAME)
-    (folder / "graph" / "HCLG.fst").write_bytes(random.Random(1).randbytes(100_000))
+    (folder / "graph" / "HCLr.fst").write_bytes(random.Random(1).randbytes(100_000))
     with pytest.raises(TrialError, match=f"{NAME} is damaged|{folder} is damaged"):
         try_out(folder)
 

@@ -249,7 +249,7 @@ def test_a_damaged_active_model_gives_way_to_the_previous_one_with_a_sentence(sh
     put("one")
     put("two")
     activate(shelf, "one", "two")
-    (shelf.folder / "two" / "graph" / "HCLG.fst").unlink()
+    (shelf.folder / "two" / "graph" / "HCLr.fst").unlink()
     choice = shelf.choose("en")
     assert choice.path == (shelf.folder / "one").resolve()
     assert len(choice.problems) == 1
@@ -309,13 +309,13 @@ def test_each_kind_of_damage_is_one_sentence(shelf: Shelf, put: Put) -> None:
     assert manifest.problems(folder, known) == []
     (folder / "am" / "final.mdl").write_bytes(b"one am/final.mdL")
     (folder / "conf" / "model.conf").write_bytes(b"")
-    (folder / "graph" / "HCLG.fst").unlink()
+    (folder / "graph" / "HCLr.fst").unlink()
     (folder / "graph" / "added").write_bytes(b"x")
     found = manifest.problems(folder, known)
     assert len(found) == 4
     assert "final.mdl is not as it was installed" in found[0]
     assert "model.conf has 0 bytes instead of 19" in found[1]
-    assert "HCLG.fst is missing" in found[2]
+    assert "HCLr.fst is missing" in found[2]
     assert "graph/added does not belong to the model" in found[3]
 
 

@@ -24,7 +24,7 @@ from device.cli import main as cli
 from device.cli.model.install import TIGHT_SHARE
 from device.cli.model.progress import Progress
 from device.settings import KioskSettings
-from tests.audio.model_archives import NAME, catalogue, entry, model_zip
+from tests.audio.model_archives import FILES, NAME, catalogue, entry, model_zip
 from tests.audio.model_server import Answer, ModelServer
 
 REPOSITORY = Path(__file__).parents[2]
@@ -108,7 +108,8 @@ def test_a_model_is_installed_by_language_listed_and_used(kiosk: Kiosk) -> None:
     status, out, err = kiosk("model", "list")
     assert (status, err) == (0, "")
     row = next(line.split() for line in out.splitlines() if NAME in line)
-    assert row[:5] == ["active", NAME, "en-us", "0.15", "8.0"]
+    size_bytes = sum((DEMONSTRATION / file).stat().st_size for file in FILES)
+    assert row[:5] == ["active", NAME, "en-us", "0.15", f"{size_bytes / 1e6:.1f}"]
     assert "demonstration-en" in out
     assert "DOES NOT UNDERSTAND REAL PEOPLE" in out
     assert f"At its next start the kiosk takes for 'en': {NAME}" in out
@@ -121,7 +122,11 @@ def test_a_model_is_installed_by_language_listed_and_used(kiosk: Kiosk) -> None:
 @pytest.mark.servers
 def test_a_sound_model_verifies_and_a_damaged_one_does_not(kiosk: Kiosk) -> None:
     kiosk.install_folder(NAME)
-    assert kiosk("model", "verify") == (0, f"{NAME}: all 6 files are as they were installed, and it works\n", "")
+    assert kiosk("model", "verify") == (
+        0,
+        f"{NAME}: all {len(FILES)} files are as they were installed, and it works\n",
+        "",
+    )
     network = kiosk.shelf.folder / NAME / "am" / "final.mdl"
     content = bytearray(network.read_bytes())
     content[-1] ^= 1
