@@ -77,7 +77,7 @@ class AudioSettings(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     """How much of the time between visits is remembered to know how loud the shop is, in seconds (10 to 600): levels
     only, no sound."""
 
-    over_noise_db: Annotated[float, Meta(ge=0.0, le=20.0)] = 1.0
+    over_noise_db: Annotated[float, Meta(ge=0.0, le=20.0)] = 1.5
     """Speech must be this much louder than the shop usually becomes, in decibels (0 to 20). With more, less noise is
     taken for speech, and quiet visitors are not heard in a loud shop."""
 

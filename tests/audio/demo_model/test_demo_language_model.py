@@ -163,13 +163,13 @@ def test_a_grammar_with_too_few_sentences_is_an_error_and_no_endless_loop() -> N
 
 def test_the_texts_hold_no_test_sentence_and_no_unknown_word(tmp_path: Path) -> None:
     files = {"sentences_1": "the cup broke\nthe plate broke\na zebra", "words": "spoon", "test_style": "the cup broke"}
-    for name, text in {**files, "test_outside": "the fork broke"}.items():
+    for name, text in {**files, "test_outside": "the fork broke", "more_words": "ladle"}.items():
         (tmp_path / f"{name}.txt").write_text(text, encoding="utf-8")
-    known = {"the", "cup", "cups", "plate", "fork", "broke", "spoon", "a"}
+    known = {"the", "cup", "cups", "plate", "fork", "broke", "spoon", "ladle", "a"}
     found = collect(known, grammar_of("the {thing} broke"), random.Random(1), 1, tmp_path)
     assert list(found.hand_written) == ["the plate broke"]
     assert found.generated == ("the plate broke",)
-    assert {"spoon", "cup", "plate"} <= set(found.common)
+    assert {"spoon", "ladle", "cup", "plate"} <= set(found.common)
     assert "zebra" not in found.common
     assert "cups" not in found.common
 
