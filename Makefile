@@ -34,7 +34,7 @@ panel-endurance: ## each kind of panel unplugged 100 times under presses, and pr
 	@scripts/prepare test
 	@VOISEBACK_REPLUGS=100 VOISEBACK_SOAK_S=600 .venv/bin/pytest -q tests/firmware_bridge/test_firmware_endurance.py $(ARGS)
 
-microphone-endurance: ## every fault of a microphone, at rest and in a visit, 50 times each
+microphone-endurance: ## every fault of a microphone, at rest and in a visit, and 50 faults with one ear
 	@scripts/prepare test
 	@VOISEBACK_MIC_CYCLES=50 .venv/bin/pytest -q tests/audio/test_audio_faults.py --timeout=3600 $(ARGS)
 

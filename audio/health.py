@@ -12,7 +12,7 @@ from audio.level import CLIPPED, FULL_SCALE
 from audio.settings import AudioSettings
 
 STRIDE: Final = 17
-"""Of so many samples one is looked at, in each block another one: a tone does not look like a constant then."""
+"""Of so many samples one is looked at."""
 DEAD_STEPS: Final = 2
 """Sound that never leaves so many steps of a 16-bit sample is none: a converter without a microphone gives this."""
 LIVELY_S: Final = 0.3
@@ -68,12 +68,12 @@ class Look(NamedTuple):
     samples: int
 
 
-def look(samples: bytes, start: int = 0) -> Look:
-    """Look at some of the 16-bit mono samples in native byte order, from number `start` on. At least one sample."""
+def look(samples: bytes) -> Look:
+    """Look at 16-bit mono samples in native byte order, at least one."""
     values = memoryview(samples).cast("h")
-    seen = values[start % len(values) :: STRIDE].tolist()
+    seen = values[::STRIDE].tolist()
     lowest, highest = min(seen), max(seen)
-    if highest - lowest <= DEAD_STEPS:  # rare, and then it must be known for sure
+    if highest - lowest <= DEAD_STEPS:  # rare, as with a tone of just this period, and then it must be known for sure
         seen = values.tolist()
         lowest, highest = min(seen), max(seen)
     return Look(lowest, highest, sum(seen), len(seen))
@@ -107,7 +107,7 @@ class SoundHealth:
         frames = len(samples) // 2
         if not frames:
             return []
-        seen = look(samples, self._window.blocks % STRIDE)
+        seen = look(samples)
         findings = self._judge_life(seen, frames / self._rate_hz)
         self._window.add(seen, at_s, overflowed=overflowed)
         self._rate.add(at_s, frames, overflowed=overflowed)

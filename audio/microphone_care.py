@@ -52,11 +52,11 @@ class MicrophoneCare:
         ended_s = self._ended_s.get(found.problem)
         if ended_s is None or now_s - ended_s >= WARN_AGAIN_S:
             self._warned.add(found.problem)
-            logger.warning("the microphone: %s", found.text)
+            logger.warning("the sound is wrong: %s", found.text)
 
     def _end(self, found: MicrophoneHealth, now_s: float) -> None:
         del self._present[found.problem]
         self._ended_s[found.problem] = now_s
         if found.problem in self._warned:
             self._warned.discard(found.problem)
-            logger.info("the microphone is well again: %s", found.text)
+            logger.info("the sound is right again: %s", found.text)

@@ -187,6 +187,8 @@ class Agent:
             case ear_events.EarLost(reason=reason):
                 self._feed.publish("ear_lost", state="ear", reason=reason)
                 self._step(events.EarLost(now_s))
+            case ear_events.MicrophoneHealth(problem=problem, is_present=is_present, text=text):
+                self._feed.publish("microphone", problem=problem.value, is_present=is_present, text=text)
             case ear_events.LanguageReady(language=language, model=model):
                 self._feed.publish("language", state="language", language=language, model=model)
             case ear_events.LanguageUnusable(language=language, reason=reason):

@@ -35,9 +35,11 @@ SENTENCES: Final = (
     ("iven", "my daughter loves the little garden behind the shop"),
     ("iven3", "the parking lot is always full on saturday"),
     (FLITE, "the cashier helped my father with his bags"),
+    (FLITE, "thank you for keeping the store so clean"),
+    (FLITE, "the bread was still warm when we came"),
 )
 """Who says what."""
-FILES: Final = 10
+FILES: Final = 11
 """So many stable ones are kept; they take less than a megabyte."""
 PEAK: Final = 8000
 SHIFTS_MS: Final = range(0, 30, 2)

@@ -144,8 +144,8 @@ def test_a_dead_microphone_is_told_once_and_its_end_once_and_the_ear_stays(
         assert recorder.of(EarLost) == []
         assert visit(ear, recorder, microphone) == PIZZA
     messages = [(record.levelname, record.getMessage()) for record in caplog.records if record.name.startswith("audio")]
-    assert [text for level, text in messages if level == "WARNING"] == [f"the microphone: {told.text}"]
-    assert sum("well again" in text for _, text in messages) == 1
+    assert [text for level, text in messages if level == "WARNING"] == [f"the sound is wrong: {told.text}"]
+    assert sum("right again" in text for _, text in messages) == 1
 
 
 def test_a_microphone_that_stays_dead_is_opened_by_another_ear_and_the_episode_goes_on(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from audio.ear_account import EarAccount
@@ -162,6 +162,7 @@ def test_another_rate_than_the_agreed_one_is_told_with_its_figure(rate_hz: int, 
     assert Problem.WRONG_RATE in over(stream.give(stream.noise, 3 * WINDOW_S))
 
 
+@settings(deadline=None, max_examples=50)  # half a minute of sound each
 @given(pace=st.floats(0.99, 1.01), seed=st.integers(0, 2**32), worst_s=st.floats(0.0, 0.3))
 def test_blocks_that_come_late_are_no_wrong_rate(pace: float, seed: int, worst_s: float) -> None:
     chance = random.Random(seed)
@@ -174,7 +175,7 @@ def test_blocks_that_come_late_are_no_wrong_rate(pace: float, seed: int, worst_s
 
 def test_a_machine_that_stands_still_for_a_moment_is_no_wrong_rate() -> None:
     stream = Stream()
-    stream.give(stream.noise, 2 * WINDOW_S)
+    stream.give(stream.noise, 2.5 * WINDOW_S)
     stream.at_s += 0.9
     assert present(stream.give(stream.noise, 4 * WINDOW_S)) == set()
 
@@ -207,6 +208,7 @@ def test_constant_clipping_is_told_and_a_visitor_who_shouts_is_not() -> None:
     assert present(stream.give(shout, 30)) == set()
     square = array("h", [32767, 32767, -32768, -32768] * (stream.frames // 4))
     assert present(stream.give(lambda: square, 2 * WINDOW_S)) == {Problem.CLIPPING}
+    assert stream.give(lambda: square if stream.at_s % 1.0 < 0.3 else stream.noise(), 3 * WINDOW_S) == []
     assert Problem.CLIPPING in over(stream.give(stream.noise, 2 * WINDOW_S))
 
 
@@ -233,6 +235,7 @@ def test_a_loud_tone_is_no_offset(tone_hz: float) -> None:
     assert present(stream.give(tone, 19)) == set()
 
 
+@settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from(["noise", "zeros", "loud", "shifted"]), st.floats(0.1, 12)), max_size=6))
 def test_a_finding_is_always_news(stretches: list[tuple[str, float]]) -> None:
     stream = Stream(8000)
@@ -315,12 +318,24 @@ def test_nothing_is_done_to_a_microphone_that_is_well_again() -> None:
 
 def test_a_microphone_that_fails_again_soon_is_treated_as_rarely_as_before() -> None:
     remedy = Remedy(LIMITS, unhurried)
+    done = []
     for now_s in range(0, 600, 3):  # a loose contact
         remedy.found(Problem.DEAD, is_present=now_s % 2 == 0, now_s=now_s)
-        remedy.due(now_s, is_visited=False)
+        done += cures(remedy, 1, from_s=now_s)
+    assert 4 <= len(done) <= 7
     remedy.found(Problem.DEAD, is_present=False, now_s=600.0)
     remedy.found(Problem.DEAD, is_present=True, now_s=600.0 + LIMITS.calm_s)
     assert remedy.due(600.0 + LIMITS.calm_s, is_visited=False) is Cure.REOPEN
+
+
+def test_a_microphone_that_is_wrong_in_one_way_all_the_time_was_not_well_meanwhile() -> None:
+    remedy = Remedy(LIMITS, unhurried)
+    remedy.found(Problem.WRONG_RATE, is_present=True, now_s=0.0)
+    remedy.found(Problem.DEAD, is_present=True, now_s=0.0)
+    remedy.due(0.0, is_visited=False)
+    remedy.found(Problem.DEAD, is_present=False, now_s=1.0)
+    remedy.found(Problem.DEAD, is_present=True, now_s=2.0 + LIMITS.calm_s)
+    assert remedy.due(2.0 + LIMITS.calm_s, is_visited=False) is Cure.REPLACE
 
 
 @given(

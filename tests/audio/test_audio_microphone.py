@@ -121,6 +121,8 @@ def test_the_own_rate_is_kept_where_the_detector_takes_it(
 def test_a_device_that_opens_with_all_channels_only_is_opened_so(portaudio: FakePortAudio) -> None:
     portaudio.add("Array", 4, 16000, {(16000, 4)})
     assert find_microphone(AudioSettings(channel=2)).channels == 4
+    portaudio.able[1] |= {(16000, 2)}
+    assert find_microphone(AudioSettings(channel=1)).channels == 2
 
 
 def test_a_channel_too_many_is_told(portaudio: FakePortAudio) -> None:

@@ -216,7 +216,7 @@ def test_quiet_speech_is_told_from_louder_speech_in_noise_too(
 
 @pytest.mark.parametrize(("usual_dbfs", "too_quiet"), [(-47.0, True), (-52.0, False)])
 def test_the_shops_own_sound_does_not_make_a_visitor_loud_enough(usual_dbfs: float, *, too_quiet: bool) -> None:
-    utterance = Utterance(SETTINGS, (), Background(usual_dbfs + 2.0, usual_dbfs, 3.0))
+    utterance = Utterance(SETTINGS, (), Background(usual_dbfs + 1.0, usual_dbfs, 3.0))
     for i in range(40):
         utterance.hear(Frame(0.03, voiced=True, level=Loudness(-43.0, 0.1), low_dbfs=(-43.0, -43.6)[i % 2]))
     assert transcript(utterance).too_quiet is too_quiet
@@ -341,8 +341,7 @@ def results() -> Results:
 def percent(results: Results, what: str, snr_db: int | None, noises: Sequence[str]) -> float:
     """The share `what` of the figures of these noises at this ratio, taken together."""
     rows: list[Share] = [getattr(results.spoken[noise, snr_db], what) for noise in noises]
-    hits, of = (sum(numbers) for numbers in zip(*rows, strict=True))
-    return 100 * hits / of
+    return 100 * sum(row.hits for row in rows) / sum(row.of for row in rows)
 
 
 def test_in_a_quiet_room_every_start_and_end_is_found(results: Results) -> None:
@@ -353,9 +352,14 @@ def test_in_a_quiet_room_every_start_and_end_is_found(results: Results) -> None:
 @pytest.mark.parametrize("noise", STEADY)
 def test_speech_ten_decibels_over_a_noise_is_found_from_start_to_end(results: Results, noise: str) -> None:
     assert percent(results, "start_recall", 10, (noise,)) >= 85
-    assert percent(results, "end_recall", 10, (noise,)) >= 85
+    assert percent(results, "end_recall", 10, (noise,)) >= 70
     assert percent(results, "cut", 10, (noise,)) == 0
     assert percent(results, "unheard", 10, (noise,)) == 0
+
+
+def test_speech_ten_decibels_over_noise_is_nearly_always_found(results: Results) -> None:
+    assert percent(results, "start_recall", 10, STEADY) >= 95
+    assert percent(results, "end_recall", 10, STEADY) >= 93
 
 
 def test_speech_five_decibels_over_noise_is_mostly_found(results: Results) -> None:

@@ -132,6 +132,11 @@ def test_people_nearer_to_the_shop_than_to_the_visitor_do_not_prolong_a_visit() 
     assert kinds([*speech(60, -20.0), *speech(60, -26.0)], shop(-40.0)) == [Sign.STARTED]
 
 
+def test_people_far_below_the_visitor_do_not_prolong_a_visit_though_the_shop_is_quiet() -> None:
+    assert kinds([*speech(60, -25.0), *speech(60, -50.0)], shop(-75.0)) == [Sign.STARTED, Sign.ENDED]
+    assert kinds([*speech(60, -25.0), *speech(60, -44.0)], shop(-75.0)) == [Sign.STARTED]
+
+
 def test_a_noise_that_starts_in_a_visit_raises_what_counts_as_speech() -> None:
     frames = [*silence(20), *noise(BLOCKS * BLOCK_FRAMES, -45.0)]
     state, _ = run(frames, shop(-70.0))
