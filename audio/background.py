@@ -72,7 +72,7 @@ class Background(msgspec.Struct, frozen=True):
     usual_dbfs: float = FLOOR_DBFS
     """Its median level."""
     headroom_db: float = USUAL_HEADROOM_DB
-    """By how much that was above its floor."""
+    """By how much its loudness is above its floor."""
     floor: Floor = Floor()
     """As it was last."""
 

@@ -70,7 +70,7 @@ class SpeechState(msgspec.Struct, frozen=True):
     last_speech_s: float = 0.0
     """End of the last frame of speech."""
     speech_s: float = 0.0
-    """How much speech there was."""
+    """How much speech there was, with the gaps between and within words, but not those longer than the window."""
     mean_dbfs: float = FLOOR_DBFS
     """The visitor's mean level, newest speech weighing most."""
     nothing_said: bool = False
@@ -133,10 +133,12 @@ def _begun(state: SpeechState, frame: Frame, levels: list[float], threshold: flo
 def _speaking(state: SpeechState, frame: Frame, level: float, settings: AudioSettings) -> Step:
     threshold = _threshold_dbfs(state, settings)
     if level > threshold and _lively(state.window, threshold, FRAMES_TO_GO_ON):
+        since_s = state.at_s - state.last_speech_s
+        is_gap = since_s > WINDOW_FRAMES * frame.length_s
         state = replace(
             state,
             last_speech_s=state.at_s,
-            speech_s=state.speech_s + frame.length_s,
+            speech_s=state.speech_s + (frame.length_s if is_gap else since_s),
             mean_dbfs=state.mean_dbfs + MEAN_WEIGHT * (level - state.mean_dbfs),
         )
         return state, None

@@ -215,11 +215,24 @@ def test_whatever_is_heard_the_signs_come_in_an_order_that_makes_sense(
         assert -0.501 <= state.started_s < state.last_speech_s <= state.at_s
 
 
+impossible = st.one_of(
+    st.builds(frame, st.floats(-96, SETTINGS.silence_dbfs)),
+    st.builds(lambda dbfs: frame(dbfs, voiced=False), levels),
+)
+
+
 @hypothesis_settings(max_examples=60)
-@given(frames_strategy, backgrounds)
+@given(st.lists(impossible, max_size=300), backgrounds)
 def test_no_frame_below_the_silence_level_or_without_a_voice_is_speech(
     frames: list[Frame], background: Background
 ) -> None:
-    possible = sum(each.voiced and each.low_dbfs > SETTINGS.silence_dbfs for each in frames)
-    state, _ = run(frames, beginning(background, 0.0))
-    assert state.speech_s <= possible * FRAME_S + 0.001
+    state, signs = run(frames, beginning(background, 0.0))
+    assert state.speech_s == 0
+    assert {sign for sign, _ in signs} <= {Sign.NOTHING_SAID}
+
+
+def test_the_gaps_between_words_are_speech_and_longer_ones_are_not() -> None:
+    state, _ = run([*speech(20), *silence(6), *speech(20)])
+    assert abs(state.speech_s - 46 * FRAME_S) < 0.001
+    state, _ = run([*speech(20), *silence(15), *speech(20)])
+    assert 38 * FRAME_S - 0.001 < state.speech_s < 41 * FRAME_S
