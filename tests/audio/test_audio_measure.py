@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from audio.level import FULL_SCALE
-from audio.measure import HARMONICS, Arrivals, ChannelMeasure, ChannelMeter, dbfs, tone_power
+from audio.measure import HARMONICS, UNSEEN_DRIFT_S, Arrivals, ChannelMeasure, ChannelMeter, dbfs, tone_power
 
 BLOCK_S = 0.03
 
@@ -152,14 +152,24 @@ def test_bursts_of_blocks_are_within_the_doubt_that_is_told(burst_s: float, star
     assert 0 < abs(timing.rate_hz - 16000) <= timing.rate_error_hz < 0.03 * 16000
 
 
-def test_an_even_stream_leaves_no_doubt() -> None:
+def test_an_even_stream_leaves_the_doubt_of_what_no_regression_shows() -> None:
     arrivals = Arrivals()
     for number in range(100):
         arrivals.add(5 + number * BLOCK_S, 1323, overflowed=False)
     timing = arrivals.timing()
     assert timing is not None
     assert timing.rate_hz == pytest.approx(44100)
-    assert timing.rate_error_hz < 1
+    assert timing.rate_error_hz == pytest.approx(44100 * UNSEEN_DRIFT_S / timing.seconds, rel=0.01)
+
+
+@pytest.mark.parametrize("grown_s", [0.0015, -0.0015])
+def test_a_machine_that_grows_busier_evenly_is_within_the_doubt_that_is_told(grown_s: float) -> None:
+    arrivals = Arrivals()
+    for number in range(100):
+        arrivals.add(5 + number * BLOCK_S + grown_s * number / 100, 420, overflowed=False)
+    timing = arrivals.timing()
+    assert timing is not None
+    assert 5 < abs(timing.rate_hz - 14000) <= timing.rate_error_hz < 0.003 * 14000
 
 
 def test_losses_and_the_longest_wait_are_told() -> None:

@@ -401,7 +401,9 @@ def test_a_trial_by_root_has_only_the_rights_of_the_state_folders_owner() -> Non
         state = Path(top) / "state"
         model = state / "models" / NAME
         shutil.copytree(DEMONSTRATION, model)
-        Path(top).chmod(0o755)
+        # Whatever this checkout's umask was: what is installed can be read by everybody.
+        for path in (Path(top), *Path(top).rglob("*")):
+            path.chmod(0o755 if path.is_dir() else 0o644)
         os.chown(state, 65534, 65534)
         state.chmod(0o700)
         assert try_out(model).memory_bytes > 0

@@ -106,7 +106,7 @@ def test_one_press_becomes_a_verified_webhook(make_store: MakeStore) -> None:
     body = webhook["body"].encode()
     created_at = json.loads(body)["feedback"]["created_at"]
     assert body == expected_body(visit, created_at)
-    pressed = store.happenings.find("kiosk", "pressed", since=mark)[0]
+    pressed = store.happenings.wait_for("kiosk", "pressed", since=mark, timeout_s=WAIT_S)
     assert 0 <= pressed.at - datetime.fromisoformat(created_at).timestamp() < 2
 
     headers = webhook["headers"]
@@ -125,7 +125,7 @@ def test_what_the_visitor_takes_back_never_leaves_the_kiosk(make_store: MakeStor
     store.press("cancel")
     store.happenings.wait_for("panel", "scene", scene="discarded", since=mark, timeout_s=WAIT_S)
     assert store.spooled() == []
-    taken_back = store.happenings.find("kiosk", "taken_back", since=mark)[0].fields["visit"]
+    taken_back = store.happenings.wait_for("kiosk", "taken_back", since=mark, timeout_s=WAIT_S).fields["visit"]
 
     visit, _ = one_visit(store)
     assert visit != taken_back

@@ -21,7 +21,8 @@ def test_visits_before_the_first_contact_are_thanked_and_delivered_in_order_with
     for wav in SPOKEN:
         mark = store.visit(wav)
         store.happenings.wait_for("panel", "scene", scene="thanks", since=mark, timeout_s=WAIT_S)
-        visits.append(store.happenings.find("kiosk", "committed", since=mark)[0].fields["visit"])
+        committed = store.happenings.wait_for("kiosk", "committed", since=mark, timeout_s=WAIT_S)
+        visits.append(committed.fields["visit"])
         store.happenings.wait_for("panel", "scene", scene="idle", since=mark, timeout_s=WAIT_S)
     assert store.spooled() == visits
     assert store.kiosk is not None
