@@ -21,9 +21,9 @@ faults: ## the whole matrix: agent, gateway and broker killed 20 times each
 	@scripts/prepare test
 	@VOISEBACK_KILLS=20 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
 
-power-cuts: ## the power of a kiosk cut 200 times, and 8 times that of a whole one; needs root
+power-cuts: ## the power of a kiosk cut 200 times, and 20 times that of a whole store's; needs root
 	@scripts/prepare test
-	@VOISEBACK_CUTS=200 VOISEBACK_STORE_CUTS=8 .venv/bin/pytest -q tests/faults/test_power_cuts.py $(ARGS)
+	@VOISEBACK_CUTS=200 VOISEBACK_STORE_CUTS=20 .venv/bin/pytest -q tests/faults/test_power_cuts.py $(ARGS)
 
 firmware: ## the panel's firmware, for the chip and for this machine; prints flash and RAM
 	@scripts/prepare firmware

@@ -32,19 +32,22 @@ from pathlib import Path
 from typing import Any
 
 from msgspec import structs
+from paho.mqtt.client import MQTTMessageInfo
 
 from audio import protocol as ear_events
 from contract import credentials as broker_credentials
 from contract import messages
+from contract.credentials import BrokerCredentials
 from contract.messages import Feedback, Receipt
+from contract.topics import Channel
 from device import connection
 from device.agent import Agent
 from device.backoff import Backoff
 from device.clock import Stamp, SystemClock
-from device.connection import Connection, ConnectionHandler, Received, Up
+from device.connection import Connection, ConnectionEvent, ConnectionHandler, Received, Up
 from device.event_feed import EventFeed
 from device.spool import Spool
-from device.uplink import Link, Uplink
+from device.uplink import Link, Offline, Online, Settled, Uplink, UplinkEvent
 from device.visit.limits import Limits
 from firmware_bridge import Button, ButtonPressed, ButtonReleased, Scene
 
@@ -251,11 +254,47 @@ class _NearLink:
 
 
 class _ToldConnection(Connection):
-    """The product's connection to a real broker, which says what it sends before it does."""
+    """The product's connection to a real broker, which also says what passes over it."""
+
+    def __init__(self, credentials: BrokerCredentials, *, session: int, on_event: ConnectionHandler) -> None:
+        super().__init__(credentials, session=session, agent_version="0", on_event=_told(on_event))
+        self._client.on_publish = lambda _client, _data, number, *_: report("puback", number=number)
+        self._plain_publish = self._client.publish
+        setattr(self._client, "publish", self._publish)  # noqa: B010
 
     def send_feedback(self, message: bytes) -> None:
+        """Say what is sent, and send it."""
         _report_sent(message)
         super().send_feedback(message)
+
+    def _publish(self, topic: str, payload: bytes, **options: Any) -> MQTTMessageInfo:
+        info = self._plain_publish(topic, payload, **options)
+        if topic.endswith(f"/{Channel.FEEDBACK}"):
+            report("handed", number=info.mid, visit=messages.decode(Feedback, payload).id)
+        return info
+
+
+def _told(on_event: ConnectionHandler) -> ConnectionHandler:
+    def told(source: object, event: ConnectionEvent) -> None:
+        if isinstance(event, Received):
+            report("receipt", visit=event.receipt.id, stored=event.receipt.outcome == "stored")
+        on_event(source, event)
+
+    return told
+
+
+def _told_agent(post: Callable[[UplinkEvent], None]) -> Callable[[UplinkEvent], None]:
+    def told(event: UplinkEvent) -> None:
+        match event:
+            case Online():
+                report("online")
+            case Offline(reason=reason):
+                report("offline", reason=reason)
+            case Settled(record_id=visit, stored=stored):
+                report("settled", visit=visit, stored=stored)
+        post(event)
+
+    return told
 
 
 def _report_sent(message: bytes) -> None:
@@ -316,7 +355,7 @@ def _make_link(arguments: argparse.Namespace, chance: random.Random) -> tuple[st
         connection.KEEPALIVE_S = arguments.keepalive_s
 
     def link(session: int, on_event: ConnectionHandler) -> Link:
-        return _ToldConnection(access, session=session, agent_version="0", on_event=on_event)
+        return _ToldConnection(access, session=session, on_event=on_event)
 
     return access.kiosk_id, link
 
@@ -325,7 +364,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser()
     parser.add_argument("--folder", type=Path, required=True, help="where the spool lies")
     parser.add_argument("--run", type=Path, required=True, help="where the event feed lies")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seed", default="0")
     parser.add_argument("--by-hand", action="store_true", help="visitors come when they are told to")
     parser.add_argument("--credentials", type=Path, help="of a real broker; without it receipts come from this process")
     parser.add_argument("--port", type=int, help="of the broker, instead of the one in the credentials")
@@ -368,7 +407,7 @@ def main() -> None:
         clock,
         kiosk=kiosk,
         make_link=make_link,
-        on_event=agent.post,
+        on_event=_told_agent(agent.post),
         start_number=start_number,
         backoff=Backoff(first_s=0.2, ceiling_s=1.0),
     )

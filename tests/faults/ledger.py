@@ -19,7 +19,9 @@ class Ledger:
     """Thanked for: must be there."""
     _excused: set[str] = field(default_factory=set)
     """Of these: may be gone, because a receipt or a *cancel* is under way."""
-    _taken_back: set[str] = field(default_factory=set)
+    promised: set[str] = field(default_factory=set)
+    """Everything that was ever thanked for and not taken back."""
+    taken_back: set[str] = field(default_factory=set)
     """The visitor was told that it is deleted: must never be seen again."""
     _cancelling: str | None = None
     _sent: dict[str, tuple[int, str]] = field(default_factory=dict)
@@ -47,13 +49,15 @@ class Ledger:
             case {"what": "scene", "scene": "thanks"}:
                 self.thanked += 1
                 self._owed.add(visit)
+                self.promised.add(visit)
             case {"what": "cancelled"}:
                 self._cancelling = visit
                 self._excused.add(visit)
             case {"what": "scene", "scene": "discarded"}:
                 if visit == self._cancelling:
                     self._owed.discard(visit)
-                    self._taken_back.add(visit)
+                    self.promised.discard(visit)
+                    self.taken_back.add(visit)
             case {"what": "receipt", "stored": True}:
                 self._excused.add(visit)
             case {"what": "sent", "sequence": sequence, "message": message}:
@@ -78,7 +82,7 @@ class Ledger:
         wrong = []
         if not entry["readable"]:
             wrong.append(f"{visit} cannot be read")
-        if visit in self._taken_back:
+        if visit in self.taken_back:
             wrong.append(f"{visit} was taken back and is there again")
         if visit in self._sent and self._sent[visit] != (entry["sequence"], entry["message"]):
             wrong.append(f"{visit} is not kept as it was sent")

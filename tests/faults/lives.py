@@ -48,6 +48,11 @@ class FastKiosk:
             return list(self._reports)
 
     @property
+    def pid(self) -> int:
+        """The process's number."""
+        return self._process.pid
+
+    @property
     def alive(self) -> bool:
         """Whether it runs."""
         return self._process.alive

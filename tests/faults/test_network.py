@@ -1,0 +1,102 @@
+"""A network that misbehaves between kiosk and gateway: visitors are thanked all the time, all arrives, and once."""
+
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.faults.lives import FastKiosk
+from tests.faults.network import FAIR, Network, Weather
+from tests.faults.store_room import rows
+from tests.gateway.support import GatewayProcess, wait_until
+
+KEEPALIVE_S = 1
+NOTICED_S = 2 * (KEEPALIVE_S + 1)
+"""paho sends a ping when nothing has come for one keep-alive, gives up after another, and looks once a second."""
+SLACK_S = 1.5
+"""Of the machine that runs the test."""
+FEW_BYTES = 4_000
+"""Enough to connect and to send two records or three."""
+SLOW = 4_000.0
+"""Bytes a second."""
+
+pytestmark = [pytest.mark.servers, pytest.mark.faults]
+
+
+@dataclass(frozen=True)
+class Place:
+    """A gateway, a network in front of it, and a kiosk that knows only that."""
+
+    gateway: GatewayProcess
+    network: Network
+    kiosk: FastKiosk
+
+    def visits(self, count: int) -> list[str]:
+        """Let visitors come; each must be thanked."""
+        mark = len(self.kiosk.reports)
+        assert [self.kiosk.visit(timeout_s=2.0) for _ in range(count)] == ["thanks"] * count
+        return [one["visit"] for one in self.kiosk.find("scene", since=mark, scene="thanks")]
+
+    def settled_visits(self, count: int) -> list[str]:
+        """Let visitors come, and wait until the gateway has what they said."""
+        visits = self.visits(count)
+        for visit in visits:
+            self.kiosk.wait_for("settled", visit=visit, stored=True)
+        return visits
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Iterator[Place]:
+    gateway = GatewayProcess(tmp_path)
+    access = gateway.add_kiosk("shop-1")
+    gateway.start()
+    network = Network(access.port)
+    options = ("--by-hand", "--credentials", tmp_path / "shop-1.toml", "--port", str(network.port))
+    keepalive = ("--keepalive-s", str(KEEPALIVE_S))
+    try:
+        with FastKiosk(tmp_path / "kiosk", tmp_path / "spool", *options, *keepalive) as kiosk:
+            kiosk.wait_for("online")
+            yield Place(gateway, network, kiosk)
+    finally:
+        network.close()
+        gateway.stop()
+
+
+def test_everything_arrives_once_over_a_network_that_misbehaves(place: Place) -> None:
+    network, kiosk = place.network, place.kiosk
+    visits = place.settled_visits(2)
+    network.weather = Weather(delay_s=0.2)
+    visits += place.settled_visits(2)
+    network.weather = Weather(bytes_per_s=SLOW)
+    visits += place.settled_visits(2)
+    network.weather = Weather(closes_after_bytes=FEW_BYTES)
+    network.reset()
+    before = network.connections
+    visits += place.visits(4)
+    wait_until(lambda: network.connections >= before + 2)
+    network.weather = Weather(refuses=True)
+    network.reset()
+    visits += place.visits(2)
+    kiosk.wait_for("offline")
+    network.weather = FAIR
+    for visit in visits:
+        kiosk.wait_for("settled", visit=visit, stored=True)
+    assert sorted(rows(place.gateway)) == sorted(visits)
+    assert sorted(one["visit"] for one in kiosk.find("settled")) == sorted(visits)
+
+
+def test_a_half_open_connection_is_noticed_and_replaced(place: Place) -> None:
+    network, kiosk = place.network, place.kiosk
+    mark = len(kiosk.reports)
+    began_s = time.monotonic()
+    network.weather = Weather(is_black_hole=True)
+    visits = place.visits(3)
+    kiosk.wait_for("offline", since=mark)
+    assert time.monotonic() - began_s < NOTICED_S + SLACK_S
+    visits += place.visits(1)
+    network.weather = FAIR
+    for visit in visits:
+        kiosk.wait_for("settled", visit=visit, stored=True)
+    assert sorted(rows(place.gateway)) == sorted(visits)
