@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-.PHONY: demo test test-quick faults power-cuts firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults power-cuts bad-network firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -17,13 +17,17 @@ test-quick: ## the tests that start no server: under a minute
 	@scripts/prepare test
 	@.venv/bin/pytest -q -m "not servers" $(ARGS)
 
-faults: ## the whole matrix: agent, gateway and broker killed 20 times each
+faults: ## the whole matrix: agent, gateway and broker killed 20 times each in a store, and a fast agent 100 times
 	@scripts/prepare test
 	@VOISEBACK_KILLS=20 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
 
 power-cuts: ## the power of a kiosk cut 200 times, and 20 times that of a whole store's; needs root
 	@scripts/prepare test
 	@VOISEBACK_CUTS=200 VOISEBACK_STORE_CUTS=20 .venv/bin/pytest -q tests/faults/test_power_cuts.py $(ARGS)
+
+bad-network: ## 100 changes of a network that delays, trickles, cuts off, refuses and swallows
+	@scripts/prepare test
+	@VOISEBACK_WEATHERS=100 .venv/bin/pytest -q tests/faults/test_network.py $(ARGS)
 
 firmware: ## the panel's firmware, for the chip and for this machine; prints flash and RAM
 	@scripts/prepare firmware

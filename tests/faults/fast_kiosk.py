@@ -7,6 +7,7 @@ monotonic clock's. Commands come as lines on the standard input:
 
     visit             one visit, to its thanks or to what comes instead
     visit take_back   one visit, and *cancel* during the thanks
+    cancel            *cancel* now, for the visit before
     stop              the end
 
 Without ``--by-hand`` visitors come by themselves, one after the other. With it, a gateway in this process is silent.
@@ -53,7 +54,7 @@ from firmware_bridge import Button, ButtonPressed, ButtonReleased, Scene
 
 SYNCHRONOUS = os.environ.get("VOISEBACK_TEST_SYNCHRONOUS", "FULL")
 LIMITS = Limits(thanks_s=0.02, notice_s=0.02)
-BY_HAND = Limits(thanks_s=0.1, notice_s=0.05)
+NOTICE_S = 0.05
 IMPATIENCE_S = 0.25
 """A visitor whose press is not taken presses again."""
 KIOSK_ID = "fast"
@@ -114,6 +115,10 @@ class Visitors:
         """Let one visitor come, who will do this."""
         self._seen.put(("wish", wish))
 
+    def cancel(self) -> None:
+        """Let the visitor press *cancel*."""
+        self._seen.put(("cancel", None))
+
     def run(self) -> None:
         """Live until the process ends."""
         self.post(
@@ -137,6 +142,8 @@ class Visitors:
             case "wish":
                 self._wishes.append(what)
                 self._come()
+            case "cancel":
+                self._cancel()
             case "scene":
                 self._scene = what
                 if what is Scene.THANKS:
@@ -179,11 +186,14 @@ class Visitors:
         if self._by_hand:
             takes_back = self._wishes.pop(0) == "take_back"
         if takes_back:
-            report("cancelled", visit=self._visit)
-            self._press(Button.CANCEL)
+            self._cancel()
         elif not self._by_hand and self._chance.random() < 0.5:
             # The next visitor does not wait for the end of the thanks.
             self._press(Button.RECORD)
+
+    def _cancel(self) -> None:
+        report("cancelled", visit=self._visit)
+        self._press(Button.CANCEL)
 
     def _press(self, button: Button) -> None:
         self.post(ButtonPressed(button))
@@ -366,6 +376,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--run", type=Path, required=True, help="where the event feed lies")
     parser.add_argument("--seed", default="0")
     parser.add_argument("--by-hand", action="store_true", help="visitors come when they are told to")
+    parser.add_argument("--thanks-s", type=float, default=0.1, help="how long thanks are shown, by hand")
     parser.add_argument("--credentials", type=Path, help="of a real broker; without it receipts come from this process")
     parser.add_argument("--port", type=int, help="of the broker, instead of the one in the credentials")
     parser.add_argument("--keepalive-s", type=int)
@@ -379,6 +390,8 @@ def _obey(commands: Iterable[str], visitors: Visitors, agent: Agent) -> None:
             agent.stop()
         elif command == "visit":
             visitors.wish(how)
+        elif command == "cancel":
+            visitors.cancel()
 
 
 def main() -> None:
@@ -397,7 +410,7 @@ def main() -> None:
         spool=spool,
         feed=feed,
         clock=clock,
-        limits=BY_HAND if arguments.by_hand else LIMITS,
+        limits=Limits(thanks_s=arguments.thanks_s, notice_s=NOTICE_S) if arguments.by_hand else LIMITS,
         agent_version="0",
         consent_version=None,
     )

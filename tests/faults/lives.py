@@ -90,6 +90,10 @@ class FastKiosk:
         self.wait_until(ended, f"end of the visit ({ends})", timeout_s)
         return str(found[0]["scene"])
 
+    def cancel(self) -> None:
+        """Let the visitor press *cancel*."""
+        self._process.write("cancel")
+
     def opens(self) -> bool:
         """Wait until it has opened its spool; tell whether it could."""
         deadline_s = time.monotonic() + START_S

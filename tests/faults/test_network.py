@@ -1,5 +1,10 @@
-"""A network that misbehaves between kiosk and gateway: visitors are thanked all the time, all arrives, and once."""
+"""A network that misbehaves between kiosk and gateway: visitors are thanked all the time, all arrives, and once.
 
+`VOISEBACK_WEATHERS` says how often the network changes at random; `make bad-network` sets it to 100.
+"""
+
+import os
+import random
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -12,6 +17,9 @@ from tests.faults.network import FAIR, Network, Weather
 from tests.faults.store_room import rows
 from tests.gateway.support import GatewayProcess, wait_until
 
+WEATHERS = int(os.environ.get("VOISEBACK_WEATHERS", "4"))
+WEATHER_S = 1.5
+SETTLED_S = 60.0
 KEEPALIVE_S = 1
 NOTICED_S = 2 * (KEEPALIVE_S + 1)
 """paho sends a ping when nothing has come for one keep-alive, gives up after another, and looks once a second."""
@@ -22,7 +30,7 @@ FEW_BYTES = 4_000
 SLOW = 4_000.0
 """Bytes a second."""
 
-pytestmark = [pytest.mark.servers, pytest.mark.faults]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(10 * WEATHERS + 120)]
 
 
 @dataclass(frozen=True)
@@ -100,3 +108,36 @@ def test_a_half_open_connection_is_noticed_and_replaced(place: Place) -> None:
     for visit in visits:
         kiosk.wait_for("settled", visit=visit, stored=True)
     assert sorted(rows(place.gateway)) == sorted(visits)
+
+
+def draw(chance: random.Random) -> Weather:
+    """Return some bad weather."""
+    return chance.choice(
+        [
+            Weather(delay_s=chance.random()),
+            Weather(bytes_per_s=chance.uniform(500, 5_000)),
+            Weather(closes_after_bytes=chance.randrange(10_000)),
+            Weather(is_black_hole=True),
+            Weather(refuses=True),
+            FAIR,
+        ]
+    )
+
+
+def test_everything_arrives_once_whatever_the_network_does(place: Place, capsys: pytest.CaptureFixture[str]) -> None:
+    seed = int.from_bytes(os.urandom(4))
+    chance = random.Random(seed)
+    visits: list[str] = []
+    for _ in range(WEATHERS):
+        place.network.weather = draw(chance)
+        if chance.random() < 0.5:
+            place.network.reset()
+        visits += place.visits(chance.randrange(1, 4))
+        time.sleep(chance.random() * WEATHER_S)
+    place.network.weather = FAIR
+    for visit in visits:
+        place.kiosk.wait_for("settled", visit=visit, stored=True, timeout_s=SETTLED_S)
+    assert sorted(rows(place.gateway)) == sorted(visits), f"seed {seed}"
+    with capsys.disabled():
+        made = place.network.connections
+        print(f"\nnetwork: {WEATHERS} weathers, {made} connections, {len(visits)} thanked and stored once")
