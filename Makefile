@@ -1,6 +1,8 @@
 # `make demo` and `make test` set everything up that they need. See README.md.
 PYTHON ?= python3
 ARGS ?=
+# Most of the tests' time is waiting for sound in real time, so more of them run at once than there are cores.
+WORKERS ?= 3
 export PYTHON
 
 .PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
@@ -11,11 +13,11 @@ demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everythi
 
 test: ## all tests, with real broker, recogniser, microphone plugin and Node.js receiver
 	@scripts/prepare test
-	@.venv/bin/pytest -q $(ARGS)
+	@.venv/bin/pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-quick: ## the tests that start no server: under a minute
 	@scripts/prepare test
-	@.venv/bin/pytest -q -m "not servers" $(ARGS)
+	@.venv/bin/pytest -q -n $(WORKERS) -m "not servers" $(ARGS)
 
 faults: ## the whole matrix: agent, gateway and broker killed 20 times each
 	@scripts/prepare test
