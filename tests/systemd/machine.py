@@ -91,8 +91,12 @@ class Machine:
         return done.stdout
 
     def start(self, *command: object, log: Path, on_line: Callable[[str], None]) -> Process:
-        """Start a program in the machine whose standard output is read line by line."""
-        return Process(self._inside(command), log=log, on_line=on_line)
+        """Start a program with the machine's files and network whose standard output is read line by line.
+
+        It is no process of the machine's, so that signals reach it and the machine's end does not wait for it.
+        """
+        enter = ("nsenter", "--target", str(self._init), "--mount", "--uts", "--ipc", "--net")
+        return Process([*enter, *map(str, command)], log=log, on_line=on_line)
 
     def console(self) -> str:
         """Return the end of what the console showed."""

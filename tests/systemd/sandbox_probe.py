@@ -31,6 +31,19 @@ def _run_from(folder: Path) -> None:
         program.unlink()
 
 
+def _writable_mounts(own_state: Path) -> None:
+    """Find a mount that is not read-only and not meant to be written, or raise."""
+    own = ("/dev", "/proc", "/tmp", "/var/tmp", str(own_state), f"/run/{own_state.name}")
+    # The container's own, and the stand-in for a microphone: a real machine has neither.
+    own += ("/run/host", "/var/lib/simulated-microphone")
+    for line in Path("/proc/self/mountinfo").read_text().splitlines():
+        place, options = line.split()[4:6]
+        if "rw" in options.split(",") and not any(place == one or place.startswith(f"{one}/") for one in own):
+            print(f"writable: {place}", flush=True)
+            return
+    raise PermissionError
+
+
 def _others() -> None:
     """See a process of somebody else, or raise."""
     owners = {path.stat().st_uid for path in Path("/proc").iterdir() if path.name.isdigit()}
@@ -61,6 +74,10 @@ def attempts(own_state: Path, other_state: Path) -> dict[str, Callable[[], objec
         "read the other service's state": lambda: list(other_state.iterdir()),
         "see a process of others": _others,
         "run a program from its state": lambda: _run_from(own_state),
+        "run a program from /tmp": lambda: _run_from(Path("/tmp")),
+        "run a program from /var/tmp": lambda: _run_from(Path("/var/tmp")),
+        "run a program from /dev/shm": lambda: _run_from(Path("/dev/shm")),
+        "have other files on a writable mount": lambda: _writable_mounts(own_state),
         "make a setuid file": lambda: _make_setuid(own_state),
         "make a user namespace": lambda: _call("unshare", _CLONE_NEWUSER),
         "read packets": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_RAW).close(),

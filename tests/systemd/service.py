@@ -71,7 +71,7 @@ class Service:
 
     def kill(self, number: str, pid: int) -> None:
         """Send a signal to one of its processes."""
-        self._machine.run("kill", f"-{number}", pid)
+        self._machine.run("sh", "-c", f"kill -{number} {pid}")
 
     def children(self) -> dict[int, str]:
         """Return its processes other than the main one: their numbers, and the command lines."""

@@ -30,6 +30,8 @@ _PANEL = "/var/lib/simulated-panel"
 _PROBE_LINE = "sandbox probe: "
 _START_S = 20.0
 VISIT_S = 30.0
+STORED_S = 120.0
+"""A kiosk that could not reach the gateway for a while does not try again at once."""
 
 _KIOSK_SETTINGS = f"""\
 [panel]
@@ -49,7 +51,6 @@ _MICROPHONE_DROP_IN = f"""\
 [Service]
 Environment=ALSA_CONFIG_PATH={_MICROPHONE}/asoundrc
 ReadWritePaths={_MICROPHONE}
-ExecPaths={_SIMULATION}/build
 """
 
 
@@ -107,7 +108,7 @@ class Shop:
         self.wait_for_scene("thanks", mark)
         return until(
             lambda: next((words for number, words in self.feedback() if number not in known), None),
-            VISIT_S,
+            STORED_S,
             "the feedback at the gateway",
         )
 
@@ -148,6 +149,7 @@ class Shop:
         drop_ins = root / "etc/systemd/system/voiseback-kiosk.service.d"
         drop_ins.mkdir()
         (drop_ins / "microphone.conf").write_text(_MICROPHONE_DROP_IN, encoding="utf-8")
+        (root / _MICROPHONE.lstrip("/")).mkdir()
         simulation = root / _SIMULATION.lstrip("/")
         demo = product.REPOSITORY / "demo"
         shutil.copytree(demo / "microphone", simulation / "demo" / "microphone")

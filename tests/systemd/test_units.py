@@ -133,11 +133,18 @@ def test_the_program_is_one_that_the_product_installs(product: str) -> None:
     assert command == "run"
 
 
-@pytest.mark.parametrize("product", PRODUCTS)
-def test_the_programs_folder_is_the_only_one_beside_the_systems_to_run_programs_from(product: str) -> None:
-    unit = UnitFile(product)
-    assert unit.value("NoExecPaths") == "/"
-    assert unit.value("ExecPaths").split() == ["/usr", f"/opt/voiseback-{product}"]
+def test_it_can_run_no_program_from_where_it_can_write(unit: UnitFile) -> None:
+    own = [f"/var/lib/{unit.value('StateDirectory')}", *(f"/run/{name}" for name in unit.values("RuntimeDirectory"))]
+    assert set(unit.value("NoExecPaths").split()) == {*own, "/dev/shm", "/tmp", "/var/tmp"}
+    # systemd 252 makes writable what this names.
+    assert unit.values("ExecPaths") == []
+
+
+def test_it_can_change_neither_its_settings_nor_the_files_of_running_services(unit: UnitFile) -> None:
+    assert unit.value("ProtectSystem") == "strict"
+    # Folders that systemd itself leaves writable otherwise: its own API, and the settings that it makes for the unit.
+    assert unit.value("ReadOnlyPaths").split() == ["/run", f"/etc/{unit.value('ConfigurationDirectory')}"]
+    assert unit.values("ReadWritePaths") == []
 
 
 @pytest.mark.parametrize("product", PRODUCTS)
