@@ -33,9 +33,9 @@ def _run_from(folder: Path) -> None:
 
 def _writable_mounts(own_state: Path) -> None:
     """Find a mount that is not read-only and not meant to be written, or raise."""
-    own = ("/dev", "/proc", "/tmp", "/var/tmp", str(own_state), f"/run/{own_state.name}")
+    own = ["/dev", "/proc", "/tmp", "/var/tmp", str(own_state), f"/run/{own_state.name}"]
     # The container's own, and the stand-in for a microphone: a real machine has neither.
-    own += ("/run/host", "/var/lib/simulated-microphone")
+    own += ["/run/host", "/var/lib/simulated-microphone"]
     for line in Path("/proc/self/mountinfo").read_text().splitlines():
         place, options = line.split()[4:6]
         if "rw" in options.split(",") and not any(place == one or place.startswith(f"{one}/") for one in own):
