@@ -5,7 +5,7 @@ ARGS ?=
 WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -39,6 +39,11 @@ panel-endurance: ## each kind of panel unplugged 100 times under presses, and pr
 microphone-endurance: ## every fault of a microphone, at rest and in a visit, and 50 faults with one ear
 	@scripts/prepare test
 	@VOISEBACK_MIC_CYCLES=50 .venv/bin/pytest -q tests/audio/test_audio_faults.py --timeout=3600 $(ARGS)
+
+systemd-container: ## both units under a real systemd in a container: watchdog, kills, sandbox, a visit; as root
+	@scripts/prepare container
+	@scripts/prepare test
+	@.venv/bin/pytest -q tests/systemd/in_container.py --timeout=1800 $(ARGS)
 
 demonstration-model: ## the demonstration model anew, from text to word error rates; an hour and a half on two cores
 	@scripts/prepare model

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import logging
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from device import speech_models
 from device.agent import Agent
 from device.clock import SystemClock
 from device.connection import Connection, ConnectionHandler
+from device.credentials import credentials_path
 from device.event_feed import EventFeed
 from device.lock import InstanceLock
 from device.settings import KioskSettings
@@ -42,7 +44,7 @@ class Kiosk:
             OSError: a folder cannot be written.
         """
         self._settings = settings
-        self._credentials = broker_credentials.load(Path(settings.credentials))
+        self._credentials = broker_credentials.load(credentials_path(settings, os.environ))
         with ExitStack() as stack:
             lock = InstanceLock(Path(settings.state_dir))
             stack.callback(lock.free)
