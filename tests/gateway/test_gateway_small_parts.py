@@ -1,9 +1,8 @@
-"""Presence, logging, loops, the state directory, secrets at rest, endpoints' names and URLs, the service manager."""
+"""Presence, logging, loops, the state directory, secrets at rest, endpoints' names and URLs."""
 
 import json
 import logging
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -19,7 +18,6 @@ from gateway.kiosks import registry
 from gateway.kiosks.presence import Presence, step
 from gateway.logs import JsonFormatter, TextFormatter
 from gateway.loop import Backoff, Loop
-from gateway.notify import notify
 from gateway.webhooks import endpoints
 from gateway.webhooks.secrets import open_box
 from tests.gateway.support import status_message, wait_until
@@ -220,16 +218,3 @@ def test_a_url_that_can_be_sent_to_is_accepted(url: str) -> None:
 def test_a_page_url_must_be_a_web_address(url: str) -> None:
     with pytest.raises(UsageError):
         registry.check_page_url(url)
-
-
-def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(path)
-        manager.settimeout(5)
-        monkeypatch.setenv("NOTIFY_SOCKET", path)
-        notify("READY=1")
-        assert manager.recv(100) == b"READY=1"
-    notify("WATCHDOG=1")
-    monkeypatch.delenv("NOTIFY_SOCKET")
-    notify("WATCHDOG=1")
