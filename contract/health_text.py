@@ -27,7 +27,7 @@ _COLOURS: dict[State, str] = {"ok": "32", "degraded": "33", "failed": "1;31", "a
 
 _NAME_CHARS = 7
 _NARROW_CHARS = 60
-"""On a telephone's screen what follows a name is set below it."""
+"""On a telephone's screen there is no room for a column of names."""
 _LEAST_CHARS = 24
 
 
@@ -78,20 +78,20 @@ def size(count_bytes: int) -> str:
 
 
 def _part(name: str, part: Part, width: int, *, colours: bool) -> Iterator[str]:
-    head = f"{mark(part.state, colours=colours)} {name:<{_NAME_CHARS}}"
-    facts = ", ".join(filter(None, _FACTS[type(part)](part)))
-    indent = " " * (4 if width < _NARROW_CHARS else 2 + 1 + _NAME_CHARS + 2)
-    if width < _NARROW_CHARS:
-        yield f"{head} {part.state}".rstrip()
-    else:
-        # Wrapped without the head, whose colours take no room on the screen.
-        first, *rest = list(_wrapped(facts or part.state, width, indent, indent))
-        yield f"{head}  {first.strip()}"
-        yield from rest
-        facts = ""
+    head_chars = 2 + 1 + _NAME_CHARS + 2
+    indent = " " * (4 if width < _NARROW_CHARS else head_chars)
+    # Wrapped with blanks in the place of the head, whose colours take no room on the screen.
+    facts = ", ".join(filter(None, [*_trouble(part), *_FACTS[type(part)](part)]))
+    first, *rest = _wrapped(facts, width, " " * head_chars, indent)
+    yield f"{mark(part.state, colours=colours)} {name:<{_NAME_CHARS}}  {first.strip()}"
+    yield from rest
     if part.problem is not None:
         yield from _wrapped(part.problem, width, indent, indent)
-    yield from _wrapped(facts, width, indent, indent)
+
+
+def _trouble(part: Part) -> Iterator[str]:
+    if part.state in {"degraded", "failed"}:
+        yield part.state
 
 
 def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
@@ -101,7 +101,7 @@ def _wrapped(text: str, width: int, first: str, rest: str) -> list[str]:
 
 def _agent(part: AgentHealth) -> Iterator[str | None]:
     yield part.phase.replace("_", " ")
-    yield f"{part.visits} visits, {part.thanked} thanked"
+    yield f"visits {part.visits}, thanked {part.thanked}"
     yield None if part.last_thanks_s is None else f"the last {span(part.last_thanks_s)} ago"
     yield _some(part.nothing_heard, "nothing heard")
     yield _some(part.taken_back, "taken back")
@@ -113,9 +113,9 @@ def _ear(part: EarHealth) -> Iterator[str | None]:
     yield None if part.device is None else f"{part.device} at {part.rate_hz} Hz"
     yield None if part.model is None else f"model {part.model}"
     yield None if part.language is None else f"language {part.language}"
-    yield f"{part.transcripts} transcripts"
+    yield f"transcripts {part.transcripts}"
     yield _some(part.failures, "failed")
-    yield _some(part.losses, "times lost")
+    yield _some(part.losses, "lost")
     yield _some(part.overflows, "overflows")
 
 
@@ -124,22 +124,25 @@ def _panel(part: PanelHealth) -> Iterator[str | None]:
         yield "none is set"
         return
     yield part.port
+    if not part.online:
+        yield "no panel"
+        return
     yield None if part.firmware is None else f"firmware {part.firmware}"
     yield None if part.round_trip_ms is None else f"{part.round_trip_ms:.1f} ms"
-    yield _some(part.reconnections, "times back")
+    yield _some(part.reconnections, "came back")
     yield _some(part.damaged_frames, "damaged frames")
 
 
 def _uplink(part: UplinkHealth) -> Iterator[str | None]:
     yield f"{'online' if part.online else 'offline'} for {span(part.state_for_s)}"
     yield part.reason if part.problem is None else None
-    yield f"{part.stored} stored"
+    yield f"stored {part.stored}"
     yield _some(part.in_flight, "under way")
     yield _some(part.refused, "refused")
 
 
 def _spool(part: SpoolHealth) -> Iterator[str | None]:
-    yield f"{part.waiting} waiting"
+    yield f"waiting {part.waiting}"
     yield _some(part.held, "held")
     yield _some(part.refused, "refused")
     yield f"{size(part.free_bytes)} free"
@@ -160,7 +163,7 @@ def _machine(part: MachineHealth) -> Iterator[str | None]:
 
 
 def _some(count: int, what: str) -> str | None:
-    return f"{count} {what}" if count else None
+    return f"{what} {count}" if count else None
 
 
 _FACTS: dict[type[Part], Callable[..., Iterator[str | None]]] = {

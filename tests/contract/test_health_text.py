@@ -46,7 +46,7 @@ def test_each_part_has_its_mark_and_its_sentence(width: int) -> None:
     whole = " ".join(" ".join(text).split())
     assert "no panel answers at /dev/ttyACM0: look at its cable" in whole
     assert "see to a network with a time server" in whole
-    assert "14 visits, 12 thanked" in whole
+    assert "visits 14, thanked 12" in whole
     assert text[-1].startswith("2 parts need")
 
 
