@@ -158,7 +158,7 @@ def _of_spool(stats: SpoolStats) -> Iterator[Verdict]:
         )
     if stats.refused:
         yield _degraded(
-            f"the gateway refused {_records(stats.refused)}, which wait on the shelf: `kiosk spool list` tells why"
+            f"the gateway refused {_records(stats.refused)}, kept on the shelf: `kiosk spool list` tells why"
         )
     if stats.last_commit_ms is not None and stats.last_commit_ms > SLOW_COMMIT_MS:
         yield _degraded(

@@ -16,7 +16,7 @@ from gateway import state
 from gateway.errors import GatewayError, UsageError
 from gateway.kiosks import registry
 from gateway.kiosks.presence import Presence, step
-from gateway.logs import JsonFormatter, TextFormatter
+from gateway.logs import JsonFormatter, ServiceFormatter, TextFormatter
 from gateway.loop import Backoff, Loop
 from gateway.webhooks import endpoints
 from gateway.webhooks.secrets import open_box
@@ -76,6 +76,11 @@ def test_a_traceback_is_a_field() -> None:
 def test_a_text_line_shows_the_fields_and_cannot_be_forged_by_a_line_break() -> None:
     text = TextFormatter().format(record(kiosk="shop-1", said='a "b"\nc', ms=3))
     assert text == '1970-01-01T00:00:01.500Z INFO gateway.x: feedback stored kiosk=shop-1 said="a \\"b\\"\\nc" ms=3'
+
+
+def test_a_line_for_the_journal_has_a_priority_instead_of_time_and_level() -> None:
+    text = ServiceFormatter().format(record(levelno=logging.INFO, kiosk="shop-1"))
+    assert text == "<6>gateway.x: feedback stored kiosk=shop-1"
 
 
 def test_a_loop_survives_what_a_turn_raises_and_tells_once(caplog: pytest.LogCaptureFixture) -> None:
