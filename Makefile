@@ -5,7 +5,7 @@ ARGS ?=
 WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance systemd-container demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -45,6 +45,10 @@ systemd-container: ## both units under a real systemd in a container: watchdog, 
 	@scripts/prepare test
 	@.venv/bin/pytest -q tests/systemd/in_container.py --timeout=1800 $(ARGS)
 
+agent-soak: ## a simulated day of fifty visits an hour through the agent, which must not grow
+	@scripts/prepare test
+	@.venv/bin/python -m benchmarks.agent_soak $(ARGS)
+
 demonstration-model: ## the demonstration model anew, from text to word error rates; an hour and a half on two cores
 	@scripts/prepare model
 	@build/demo_model/venv/bin/python -m audio.demo_model all
@@ -66,7 +70,7 @@ format:
 
 bench: ## every benchmark, each as a ratio against a bare loop doing the same work
 	@scripts/prepare test
-	@for one in transcription thanks first_sound speech_activity ingest delivery panel panel_replug; do .venv/bin/python -m benchmarks.$$one || exit 1; done
+	@for one in transcription thanks first_sound speech_activity ingest delivery panel panel_replug agent_rest; do .venv/bin/python -m benchmarks.$$one || exit 1; done
 
 lock: ## the locked requirements anew, from pyproject.toml
 	@scripts/lock

@@ -6,8 +6,10 @@ back.
 """
 
 import logging
+import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -16,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from device.record import Record
+from device.stats import Room, SpoolStats
 
 log = logging.getLogger(__name__)
 
@@ -66,6 +69,9 @@ class Spool:
         """
         self.path = path
         self._lock = threading.Lock()
+        self._commits = 0
+        self._last_commit_ms: float | None = None
+        self._slowest_commit_ms: float | None = None
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._db = sqlite3.connect(path, timeout=_BUSY_S, check_same_thread=False, isolation_level=None)
@@ -102,11 +108,15 @@ class Spool:
         Raises:
             SpoolError: it could not be made durable, for example because the disk is full.
         """
+        began_s = time.monotonic()
         with self._using() as db:
             db.execute(
                 "INSERT INTO records (id, state, record) VALUES (?, 'held', ?)",
                 (record.id, msgspec.json.encode(record)),
             )
+        self._commits += 1
+        self._last_commit_ms = (time.monotonic() - began_s) * 1000
+        self._slowest_commit_ms = max(self._last_commit_ms, self._slowest_commit_ms or 0.0)
 
     def release(self, record_id: str) -> None:
         """Let a held record go to the gateway."""
@@ -163,6 +173,36 @@ class Spool:
         """Return how many records are in each state."""
         with self._using() as db:
             return dict(db.execute("SELECT state, count(*) FROM records GROUP BY state").fetchall())
+
+    def stats(self) -> SpoolStats:
+        """Return how the spool and its disk are; any thread."""
+        depth: dict[str, int] = {}
+        oldest: str | None = None
+        problem: str | None = None
+        try:
+            depth = self.depth()
+            with self._using() as db:
+                row = db.execute("SELECT id FROM records WHERE state = 'waiting' ORDER BY sequence LIMIT 1").fetchone()
+                oldest = row[0] if row else None
+        except SpoolError as error:
+            problem = str(error)
+        disk = os.statvfs(self.path.parent)
+        return SpoolStats(
+            room=Room.OPEN if problem is None else Room.BROKEN,
+            problem=problem,
+            held=depth.get("held", 0),
+            waiting=depth.get("waiting", 0),
+            refused=depth.get("refused", 0),
+            oldest_waiting=oldest,
+            size_bytes=sum(path.stat().st_size for path in self.path.parent.glob(f"{self.path.name}*")),
+            free_bytes=disk.f_bavail * disk.f_frsize,
+            commits=self._commits,
+            last_commit_ms=self._last_commit_ms,
+            slowest_commit_ms=self._slowest_commit_ms,
+            failures=0,
+            salvages=0,
+            lost_in_salvage=0,
+        )
 
     def _entries(self, where: str, *values: int) -> list[Entry]:
         query = f"SELECT sequence, id, state, record, message, reason FROM records WHERE {where}"  # noqa: S608
