@@ -31,7 +31,7 @@ def open_whole(path: Path, marks: Marks, certain: str | None = None) -> sqlite3.
     try:
         _check_rights(path)
         takeover.finish(path)
-        is_new = not path.exists()
+        is_new = _is_empty(path)
         cause = certain or _damage(path)
         if cause is not None:
             # Marks that count nothing were never written: then only the spool itself can say how far it was.
@@ -92,7 +92,7 @@ def _damage(path: Path) -> str | None:
 def _look_at_log(path: Path) -> bool:
     """Look for damage beside the database; tell whether that is to be looked over, too. Raises `DamagedError`."""
     found = log_file.read(path.with_name(f"{path.name}-wal"))
-    if not path.exists() or path.stat().st_size == 0:
+    if _is_empty(path):
         if found and found.pages:  # SQLite would throw it away
             raise DamagedError("the database is gone, and its write-ahead log is there")
         return False
@@ -100,6 +100,10 @@ def _look_at_log(path: Path) -> bool:
         raise DamagedError(found.problem)
     # With a journal its making was interrupted; SQLite takes that back when it opens it.
     return not path.with_name(f"{path.name}-journal").exists()
+
+
+def _is_empty(path: Path) -> bool:
+    return not path.exists() or path.stat().st_size == 0
 
 
 def _check_header(path: Path) -> None:
@@ -119,8 +123,8 @@ def _check_header(path: Path) -> None:
 
 
 def _go_on_counting(db: sqlite3.Connection, marks: Marks) -> None:
-    """A spool that was removed: the new one must not give the same numbers again."""
-    log.warning("The spool is gone; a new one goes on counting where it was")
+    """A spool that was removed or emptied: the new one must not give the same numbers again."""
+    log.warning("The spool is gone with all that was in it; a new one goes on counting where it was")
     db.execute("BEGIN IMMEDIATE")
     rows.set_counter(db, "starts", marks.starts)
     rows.set_counter(db, "sequence", marks.sequence)
