@@ -13,7 +13,8 @@ from contract.health import Health, overall
 from device.cli import configuration
 from device.kiosk import SPOOL_NAME
 from device.settings import KioskSettings
-from device.spool import Spool
+from device.spool import SpoolError
+from device.spool.desk import Desk
 from device.status_socket import ask
 
 ANSWER_S = 10.0
@@ -69,10 +70,10 @@ def _spooled(settings: KioskSettings) -> str:
     path = Path(settings.state_dir) / SPOOL_NAME
     if not path.exists():
         return f"There is no spool at {path}: a kiosk has never run here."
-    spool = Spool(path)
     try:
-        depth = spool.depth()
-    finally:
-        spool.close()
+        with Desk(path) as desk:
+            depth = desk.depth()
+    except SpoolError as error:
+        return str(error)
     waiting = depth.get("waiting", 0) + depth.get("held", 0)
     return f"The spool holds {waiting} records for the gateway, and {depth.get('refused', 0)} that it refused."
