@@ -24,7 +24,7 @@ from gateway.feedback.subscriber import BrokerAccess, Subscriber
 from gateway.loop import Loop
 from gateway.notify import notify
 from gateway.webhooks import outbox, secrets
-from gateway.webhooks.deliver import Deliverer
+from gateway.webhooks.deliver import Deliverer, rules_of
 from gateway.webhooks.sender import Sender
 
 logger = logging.getLogger(__name__)
@@ -50,12 +50,13 @@ class Runner:
             group=f"ingest-{token_hex(16)}",
         )
         self._subscriber = Subscriber(access)
-        sender = Sender(deadline_s=settings.webhooks.deadline_s, allowed=settings.webhooks.networks())
+        sender = Sender.by_settings(settings.webhooks)
         self._deliverer = Deliverer(
             sender,
             secrets.open_box(settings.state_path),
             delays_s=settings.webhooks.retry_delays_s,
             deadline_s=settings.webhooks.deadline_s,
+            rules=rules_of(settings.webhooks),
         )
         self._analyst = Analyst(_engine(), page_url=settings.page_url, enqueued=self._deliverer.wake)
         self._committer = Committer(self._subscriber, stored=self._analyst.wake)
