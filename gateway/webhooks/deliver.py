@@ -15,7 +15,8 @@ from operator import attrgetter
 from gateway.configuration import WebhookSettings
 from gateway.webhooks import endpoints, outbox
 from gateway.webhooks.attempt import Outcome
-from gateway.webhooks.outbox import Claim, Result, Rules
+from gateway.webhooks.outbox import RULES, Claim, Rules
+from gateway.webhooks.results import Result, record
 from gateway.webhooks.retry import Accepted, Decision, Gone, RetryAfter, decide
 from gateway.webhooks.secrets import SecretBox
 from gateway.webhooks.sender import Sender
@@ -82,7 +83,7 @@ class Deliverer:
         *,
         delays_s: Sequence[float],
         deadline_s: float,
-        rules: Rules = Rules(),  # noqa: B008 (frozen)
+        rules: Rules = RULES,
         at: Callable[[str], None] = lambda _point: None,
     ) -> None:
         """Make one.
@@ -203,7 +204,7 @@ class Deliverer:
         if self._ended:
             results = [Result(each.claim, each.outcome, self._decide(each)) for each in self._ended]
             self._at(Point.RECORDING)
-            recorded = outbox.record(results, now=datetime.now(UTC), rules=self._rules)
+            recorded = record(results, now=datetime.now(UTC), rules=self._rules)
             self._at(Point.RECORDED)
             self._ended.clear()
             for result, counted in zip(results, recorded.counted, strict=True):

@@ -273,7 +273,7 @@ def check_authorities(pem: str) -> None:
         UsageError: there is none, or it is damaged.
     """
     try:
-        fits = len(pem) <= MAX_AUTHORITIES_CHARS and _certificates(pem) > 0
+        fits = 0 < len(pem) <= MAX_AUTHORITIES_CHARS and _certificates(pem) > 0
     except (ssl.SSLError, ValueError):
         fits = False
     if not fits:

@@ -15,7 +15,8 @@ from gateway.webhooks import access, endpoints, outbox, replay
 from gateway.webhooks.attempt import Fault, Outcome
 from gateway.webhooks.filters import Filters
 from gateway.webhooks.models import Attempt, Delivery, Endpoint
-from gateway.webhooks.outbox import Claim, Result, Rules
+from gateway.webhooks.outbox import Claim, Rules
+from gateway.webhooks.results import Result, record
 from gateway.webhooks.retry import Accepted, Decision, Exhausted, Gone, RetryAfter
 from gateway.webhooks.secrets import SecretBox
 from gateway.webhooks.standing import Notice
@@ -89,7 +90,7 @@ def outcome(status: int | None = 200, fault: Fault | None = None) -> Outcome:
 
 def end(claimed: Claim, decision: Decision, *, status: int | None = 200, now: datetime = NOW) -> bool:
     fault = None if isinstance(decision, Accepted) else Fault.STATUS
-    (counted,) = outbox.record([Result(claimed, outcome(status, fault), decision)], now=now).counted
+    (counted,) = record([Result(claimed, outcome(status, fault), decision)], now=now).counted
     return counted
 
 
@@ -332,7 +333,7 @@ def test_results_of_one_batch_are_written_down_each_by_itself(hook: Endpoint, bo
         Result(third, outcome(), Accepted()),
         Result(fourth, outcome(204), Accepted()),
     ]
-    assert outbox.record(results, now=NOW).counted == [True, True, False, True]
+    assert record(results, now=NOW).counted == [True, True, False, True]
     rows = Delivery.objects.order_by("pk").values_list("state", "attempts", "last_status")
     assert list(rows) == [("delivered", 1, 200), ("pending", 1, 500), ("pending", 0, None), ("delivered", 1, 204)]
     assert Attempt.objects.count() == 3
@@ -345,7 +346,7 @@ def fall_silent(box: SecretBox, moment: datetime = NOW) -> None:
     for each in SILENT:
         claimed, *rest = claim(box, now=moment)
         outbox.give_back(rest)
-        outbox.record([Result(claimed, each, RetryAfter(0))], now=moment, chance=lambda: 0.0)
+        record([Result(claimed, each, RetryAfter(0))], now=moment, chance=lambda: 0.0)
 
 
 def test_an_endpoint_that_does_not_answer_is_left_alone_and_then_asked_once(hook: Endpoint, box: SecretBox) -> None:
@@ -356,7 +357,7 @@ def test_an_endpoint_that_does_not_answer_is_left_alone_and_then_asked_once(hook
     soon = NOW + timedelta(seconds=16)
     (probe,) = claim(box, now=soon)
     assert claim(box, now=soon) == []
-    outbox.record([Result(probe, outcome(None, Fault.TIMEOUT), RetryAfter(0))], now=soon, chance=lambda: 0.0)
+    record([Result(probe, outcome(None, Fault.TIMEOUT), RetryAfter(0))], now=soon, chance=lambda: 0.0)
     assert claim(box, now=soon + timedelta(seconds=29)) == []
     later = soon + timedelta(seconds=31)
     (probe,) = claim(box, now=later)
@@ -378,7 +379,7 @@ def test_a_receiver_that_is_overloaded_gets_the_pause_it_asks_for(hook: Endpoint
     first, second = claim(box)
     outbox.give_back([second])
     asked = Outcome(NOW, 1, 429, Fault.STATUS, "the receiver answered 429", retry_after_s=120.0)
-    outbox.record([Result(first, asked, RetryAfter(120))], now=NOW, chance=lambda: 0.0)
+    record([Result(first, asked, RetryAfter(120))], now=NOW, chance=lambda: 0.0)
     assert claim(box, now=NOW + timedelta(seconds=119)) == []
     assert len(claim(box, now=NOW + timedelta(seconds=121))) == 2
 
@@ -390,7 +391,7 @@ def test_an_endpoint_that_accepts_nothing_for_days_is_disabled_after_a_warning(h
         moment = NOW + timedelta(hours=hours)
         claims = claim(box, now=moment)
         results = [Result(each, outcome(503, Fault.STATUS), RetryAfter(0)) for each in claims]
-        told += [notice for _, notice in outbox.record(results, now=moment).notices]
+        told += [notice for _, notice in record(results, now=moment).notices]
     assert told == [Notice.FAILING, Notice.WILL_BE_DISABLED, Notice.DISABLED]
     hook.refresh_from_db()
     assert (hook.enabled, hook.disabled_reason) == (False, "it has accepted nothing since 2026-03-01 12:00 UTC")
@@ -402,7 +403,7 @@ def test_an_endpoint_that_accepts_nothing_for_days_is_disabled_after_a_warning(h
 def test_a_fault_on_this_side_is_not_the_endpoints(hook: Endpoint, box: SecretBox) -> None:
     enqueue()
     (claimed,) = claim(box)
-    outbox.record([Result(claimed, outcome(None, Fault.PROXY), RetryAfter(0))], now=NOW)
+    record([Result(claimed, outcome(None, Fault.PROXY), RetryAfter(0))], now=NOW)
     hook.refresh_from_db()
     assert hook.failing_since is None
 
