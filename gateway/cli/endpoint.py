@@ -24,7 +24,7 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         "endpoint", help="add, change, test, list and remove receivers of webhooks"
     ).add_subparsers(required=True, metavar="COMMAND")
     adding = _command(commands, "add", add, "send webhooks to a URL")
-    adding.add_argument("url", metavar="URL")
+    options.add_destination(adding)
     options.add_secret(adding)
     options.add_filters(adding)
     options.add_transport(adding)
@@ -69,10 +69,12 @@ def add(args: argparse.Namespace, settings: GatewaySettings) -> int:
 
     plain = endpoints.NewEndpoint(
         args.name,
-        args.url,
+        options.url(args),
         filters=options.filters(args),
         headers=options.headers(args),
         authorities=options.authorities(args) or "",
+        form=options.form(args),
+        mail=options.mail(args),
     )
     # Before a secret's file is made.
     endpoints.check(plain)
@@ -80,7 +82,7 @@ def add(args: argparse.Namespace, settings: GatewaySettings) -> int:
     with options.secret(args) as secret:
         _warn(endpoints.add(replace(plain, secret=secret), box, now=datetime.now(UTC)))
     told = "" if secret is None else f", signed with the secret {fingerprint(secret)}"
-    print(f"webhooks are sent to {args.name}{told}; try `kiosk-gateway endpoint test {args.name}`")
+    print(f"feedback is sent to {args.name}{told}; try `kiosk-gateway endpoint test {args.name}`")
     return 0
 
 
@@ -157,15 +159,18 @@ def show(args: argparse.Namespace, settings: GatewaySettings) -> int:
     endpoint = endpoints.get(args.name)
     box = secrets.open_box(settings.state_path)
     deliveries = Delivery.objects.filter(endpoint=endpoint)
+    private = access.open_private(endpoint, box)
     rows = [
         ("name", endpoint.name),
+        ("form", endpoint.form),
         ("url", endpoint.url),
         ("last changed", _time(endpoint.changed_at or endpoint.created_at)),
         ("state", _state(endpoint)),
         ("secret", _fingerprint(endpoint, box)),
         ("gets", filters.load(endpoint.filters).describe() or "everything"),
-        ("headers", ", ".join(access.open_private(endpoint, box).headers) or "none of its own"),
+        ("headers", ", ".join(private.headers) or "none of its own"),
         ("trusts", "its own authorities" if endpoint.authorities else "the public authorities"),
+        *([("mail to", ", ".join(private.mail.recipients))] if private.mail else []),
         *((str(state), str(deliveries.filter(state=state).count())) for state in Delivery.State),
     ]
     session.print_table(rows)
@@ -243,6 +248,7 @@ def resume(args: argparse.Namespace, _settings: GatewaySettings) -> int:
 def test(args: argparse.Namespace, settings: GatewaySettings) -> int:
     """Send a test through the real sender; status 1 if the receiver did not accept it."""
     from gateway.webhooks import access, diagnosis, endpoints, secrets
+    from gateway.webhooks.attempt import Form
     from gateway.webhooks.sender import Sender
 
     endpoint = endpoints.get(args.name)
@@ -250,7 +256,7 @@ def test(args: argparse.Namespace, settings: GatewaySettings) -> int:
     way = access.of(endpoint, secrets.open_box(settings.state_path), now=now)
     sender = Sender.by_settings(settings.webhooks)
     try:
-        request = diagnosis.test_request(way, page_url=settings.page_url("test"), now=now)
+        request = diagnosis.test_request(way, Form(endpoint.form), page_url=settings.page_url("test"), now=now)
         outcome = sender.send(request)
         lines = diagnosis.explain(outcome, signed=bool(way.secrets))
         if args.probe or outcome.status == 401:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from gateway.errors import GatewayError, UsageError
 from gateway.webhooks import custom_headers
+from gateway.webhooks.attempt import Form, MailAccess
 from gateway.webhooks.filters import CATEGORIES, EVENTS, SENTIMENTS, Filters
 
 MAX_SECRET_FILE_BYTES = 4_096
@@ -21,6 +22,69 @@ def add_secret(parser: argparse.ArgumentParser) -> "argparse._MutuallyExclusiveG
     secret.add_argument("--secret-file", type=Path, metavar="FILE", help="a file that holds the webhook secret")
     secret.add_argument("--generate-secret", type=Path, metavar="FILE", help="make a secret and write it to a new file")
     return secret
+
+
+def add_destination(parser: argparse.ArgumentParser) -> None:
+    """Let it be said where an endpoint is, and in which form it gets what happens."""
+    place = parser.add_mutually_exclusive_group(required=True)
+    place.add_argument(
+        "url",
+        nargs="?",
+        metavar="URL",
+        help="https://… of a receiver or of Slack; smtps://host (TLS) or smtp://host (STARTTLS) of a mail server",
+    )
+    place.add_argument(
+        "--url-file", type=Path, metavar="FILE", help="a file that holds the URL, which other users then cannot see"
+    )
+    parser.add_argument(
+        "--slack", action="store_true", help="the URL is an incoming webhook of Slack: send it a formatted message"
+    )
+    mail = parser.add_argument_group("e-mail", "for a mail server's URL")
+    mail.add_argument("--from", dest="sender", metavar="ADDRESS", help="the sender of the mails")
+    mail.add_argument("--to", action="append", metavar="ADDRESS", help="who gets them; may be given several times")
+    mail.add_argument("--username", metavar="NAME", default="", help="the name to log in with")
+    mail.add_argument("--password-file", type=Path, metavar="FILE", help="a file that holds the password")
+
+
+def url(args: argparse.Namespace) -> str:
+    """Return the URL that was given or is in the file that was named.
+
+    Raises:
+        UsageError: the file cannot be read.
+    """
+    given: str = args.url if args.url_file is None else read_secret(args.url_file)
+    return given
+
+
+def form(args: argparse.Namespace) -> Form:
+    """Return the form that was asked for.
+
+    Raises:
+        UsageError: the options contradict one another.
+    """
+    is_mail = url(args).lower().startswith(("smtp:", "smtps:"))
+    if is_mail and args.slack:
+        raise UsageError("--slack does not go with a mail server: leave one out")
+    if is_mail:
+        return Form.MAIL
+    return Form.SLACK if args.slack else Form.WEBHOOK
+
+
+def mail(args: argparse.Namespace) -> MailAccess | None:
+    """Return how mail is handed over, or None for another form.
+
+    Raises:
+        UsageError: something is missing, is not for this form, or cannot be read.
+    """
+    given = (args.sender, args.to, args.username, args.password_file)
+    if form(args) is not Form.MAIL:
+        if any(given):
+            raise UsageError("--from, --to, --username and --password-file are for a mail server's URL: leave them out")
+        return None
+    if not args.sender or not args.to:
+        raise UsageError("say who sends the mails and who gets them: --from ADDRESS --to ADDRESS")
+    password = "" if args.password_file is None else read_secret(args.password_file)
+    return MailAccess(args.sender, tuple(args.to), args.username, password)
 
 
 def add_filters(parser: argparse.ArgumentParser) -> None:

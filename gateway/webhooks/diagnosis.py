@@ -7,9 +7,10 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import uuid4
 
-from contract.webhook import FeedbackNew, serialise, timestamp
+from contract.webhook import FeedbackNew, timestamp
+from gateway.webhooks import forms
 from gateway.webhooks.access import Access
-from gateway.webhooks.attempt import Fault, Outcome, Request
+from gateway.webhooks.attempt import Fault, Form, Outcome, Request
 
 _ADVICE = {
     Fault.DNS: "check the name in the URL, and that this machine can resolve names",
@@ -38,10 +39,14 @@ _ADVICE_FOR_STATUS = {
     410: "the receiver wants no more webhooks at this URL",
     413: "something before the receiver limits the body's size to less than 100,000 bytes",
     415: "the receiver does not take application/json",
+    530: "the mail server wants a user name and a password",
+    535: "the mail server does not know this user name and password",
+    550: "the mail server does not take mail from this sender, or for these recipients",
+    553: "the mail server does not take mail from this sender, or for these recipients",
 }
 
 
-def test_request(way: Access, *, page_url: str, now: datetime) -> Request:
+def test_request(way: Access, form: Form, *, page_url: str, now: datetime) -> Request:
     """Return a ``feedback.new`` with every field filled in and a text that says that it is a test."""
     payload = FeedbackNew(
         id=str(uuid4()),
@@ -55,7 +60,7 @@ def test_request(way: Access, *, page_url: str, now: datetime) -> Request:
         page_url=page_url,
         created_at=timestamp(now),
     )
-    return way.request(str(uuid4()), serialise(payload))
+    return way.request(str(uuid4()), forms.body(form, payload))
 
 
 def explain(outcome: Outcome, *, signed: bool) -> list[str]:

@@ -7,11 +7,13 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from django.db import transaction
+from msgspec.structs import replace
 
 from contract.signature import secret_problem
 from gateway.errors import GatewayError, UsageError
-from gateway.webhooks import access, custom_headers, filters, outbox
+from gateway.webhooks import access, custom_headers, filters, mail_settings, outbox
 from gateway.webhooks.access import Private
+from gateway.webhooks.attempt import Form, MailAccess
 from gateway.webhooks.filters import EVERYTHING, Filters
 from gateway.webhooks.models import MAX_URL_CHARS, Delivery, Endpoint
 from gateway.webhooks.secrets import SecretBox
@@ -31,6 +33,8 @@ class NewEndpoint:
     filters: Filters = EVERYTHING
     headers: dict[str, str] | None = None
     authorities: str = ""
+    form: Form = Form.WEBHOOK
+    mail: MailAccess | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,15 +60,26 @@ def add(new: NewEndpoint, box: SecretBox, *, now: datetime) -> list[str]:
             raise GatewayError(f"there is an endpoint {new.name} already; remove it first, or choose another name")
         Endpoint.objects.create(
             name=new.name,
-            url=new.url,
+            form=new.form.value,
+            url=_shown_url(new.form, new.url),
             secret=None if new.secret is None else box.seal(new.secret),
-            private=access.seal_private(Private(headers=new.headers or {}), box),
+            private=access.seal_private(_private(new), box),
             authorities=new.authorities,
             filters=filters.stored(new.filters),
             created_at=now,
             changed_at=now,
         )
-    return warnings(new.url, signed=new.secret is not None)
+    return warnings(new.form, new.url, signed=new.secret is not None)
+
+
+def _private(new: NewEndpoint) -> Private:
+    return Private(url=new.url if new.form is Form.SLACK else "", headers=new.headers or {}, mail=new.mail)
+
+
+def _shown_url(form: Form, url: str) -> str:
+    """Return what of the URL may be shown: whoever has the whole of a Slack webhook's can write there."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}/…" if form is Form.SLACK else url
 
 
 def check(new: NewEndpoint) -> None:
@@ -76,13 +91,19 @@ def check(new: NewEndpoint) -> None:
     if _NAME.fullmatch(new.name) is None:
         raise UsageError(f"{new.name[:100]!r} is no endpoint name: use letters, digits and inner . _ -, at most 63")
     if new.secret is not None:
+        if new.form is not Form.WEBHOOK:
+            raise UsageError("only webhooks in the Voiseback format are signed: leave the secret out")
         check_secret(new.secret)
-    _check_parts(Change(new.url, new.filters, new.headers, new.authorities))
+    if new.mail is not None:
+        mail_settings.check(new.mail)
+    _check_parts(new.form, Change(new.url, new.filters, new.headers, new.authorities))
 
 
-def _check_parts(change: Change) -> None:
+def _check_parts(form: Form, change: Change) -> None:
     if change.url is not None:
-        check_url(change.url)
+        (mail_settings.check_url if form is Form.MAIL else check_url)(change.url)
+    if change.headers and form is Form.MAIL:
+        raise UsageError("an e-mail takes no headers of its own: leave them out")
     if change.filters is not None:
         filters.check(change.filters)
     if change.headers is not None:
@@ -98,31 +119,37 @@ def change(name: str, wanted: Change, box: SecretBox, *, now: datetime) -> list[
         UsageError: a part cannot be used.
         GatewayError: there is none of this name, or what it has cannot be decrypted.
     """
-    _check_parts(wanted)
     with transaction.atomic():
         endpoint = get(name)
+        form = Form(endpoint.form)
+        _check_parts(form, wanted)
+        private = access.open_private(endpoint, box)
         if wanted.url is not None:
-            endpoint.url = wanted.url
+            endpoint.url = _shown_url(form, wanted.url)
+            private = replace(private, url=wanted.url if form is Form.SLACK else "")
         if wanted.filters is not None:
             endpoint.filters = filters.stored(wanted.filters)
         if wanted.authorities is not None:
             endpoint.authorities = wanted.authorities
         if wanted.headers is not None:
-            endpoint.private = access.seal_private(Private(headers=wanted.headers), box)
+            private = replace(private, headers=wanted.headers)
+        endpoint.private = access.seal_private(private, box)
         endpoint.changed_at = now
         endpoint.save(update_fields=["url", "filters", "authorities", "private", "changed_at"])
-    return warnings(endpoint.url, signed=endpoint.secret is not None)
+    return warnings(form, wanted.url or endpoint.url, signed=endpoint.secret is not None)
 
 
-def warnings(url: str, *, signed: bool) -> list[str]:
+def warnings(form: Form, url: str, *, signed: bool) -> list[str]:
     """Return what is allowed but should be known."""
-    found = []
+    found: list[str] = []
+    if form is Form.MAIL:
+        return found
     if url.lower().startswith("http:"):
         found.append("the URL begins with http: everybody on the way can read and change the webhooks; use https")
     port = urlsplit(url).port
     if port is not None and port < 1024 and port not in {80, 443}:
         found.append(f"port {port} is that of another service than the web; is the URL right?")
-    if not signed:
+    if not signed and form is Form.WEBHOOK:
         found.append("there is no secret: the receiver cannot tell these webhooks from forged ones")
     return found
 

@@ -5,12 +5,16 @@ from uuid import UUID
 from contract.webhook import Payload, serialise
 from gateway.analysis.models import FeedbackAnalysis
 from gateway.feedback.models import Feedback
+from gateway.webhooks import messages
 from gateway.webhooks.attempt import Form
 
 
 def body(form: Form, payload: Payload) -> bytes:
     """Return what is sent."""
-    assert form is Form.WEBHOOK
+    if form is Form.SLACK:
+        return messages.slack(payload)
+    if form is Form.MAIL:
+        return messages.mail(payload)
     return serialise(payload)
 
 

@@ -1,8 +1,12 @@
-"""Makes one attempt: signs, posts the frozen bytes, reads a little of the answer, all before one deadline."""
+"""Makes one attempt: signs, posts the frozen bytes or hands them over as a mail, reads a little of the answer.
+
+All of it happens before one deadline.
+"""
 
 import email.utils
 import http.client
 import logging
+import smtplib
 import ssl
 import threading
 import time
@@ -20,6 +24,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from contract import signature, text
 from contract.webhook import CONTENT_TYPE
 from gateway.configuration import WebhookSettings
+from gateway.webhooks import smtp
 from gateway.webhooks.addresses import Network
 from gateway.webhooks.attempt import AttemptError, Fault, Outcome, Request
 from gateway.webhooks.deadline import Deadline, Watch
@@ -101,8 +106,13 @@ class Sender:
         error = ""
         with self._watch.begin(self._deadline_s) as deadline:
             try:
-                self._post(request, deadline, int(started_at.timestamp()), answer)
-                fault, error = _judge_status(answer.status or 0)
+                if request.problem is not None:
+                    fault, error = Fault.SECRET, request.problem
+                elif request.mail is not None:
+                    self._hand_over(request, deadline, started_at, answer)
+                else:
+                    self._post(request, deadline, int(started_at.timestamp()), answer)
+                    fault, error = _judge_status(answer.status or 0)
             except Exception as raised:  # noqa: BLE001 (an attempt ends in an outcome, never in a dead thread)
                 fault, error = explain(raised)
         if deadline.fired and fault is not Fault.REFUSED_ADDRESS:
@@ -141,8 +151,6 @@ class Sender:
             line.close()
 
     def _post(self, request: Request, deadline: Deadline, timestamp_s: int, answer: _Answer) -> None:
-        if request.problem is not None:
-            raise AttemptError(Fault.SECRET, request.problem)
         prepared = requests.PreparedRequest()
         prepared.prepare_method("POST")
         prepared.prepare_url(request.url, None)
@@ -167,6 +175,20 @@ class Sender:
                 line.close()
             return
 
+    def _hand_over(self, request: Request, deadline: Deadline, sent_at: datetime, answer: _Answer) -> None:
+        try:
+            reply = smtp.hand_over(
+                request,
+                sent_at=sent_at,
+                deadline=deadline,
+                dialler=self._dialler,
+                tls=tls_context(request.authorities),
+            )
+        except smtp.RefusalError as refusal:
+            _note(refusal.reply, answer)
+            raise
+        _note(reply, answer)
+
     def _take(self, place: _Place) -> Line:
         now_s = time.monotonic()
         with self._lock:
@@ -188,6 +210,10 @@ class Sender:
             lines = self._idle.pop(place, [])
         for line in lines:
             line.close()
+
+
+def _note(reply: smtp.Reply, answer: _Answer) -> None:
+    answer.status, answer.text, answer.peer = reply.status, _readable(reply.text.encode()), reply.peer
 
 
 def _is_good(line: Line, now_s: float) -> bool:
@@ -303,6 +329,8 @@ def explain(raised: Exception) -> tuple[Fault, str]:
         return Fault.TLS, f"TLS failed: {detail}"
     if isinstance(raised, requests.exceptions.Timeout | urllib3.exceptions.TimeoutError | TimeoutError):
         return Fault.TIMEOUT, "the receiver did not answer in time"
+    if isinstance(raised, smtplib.SMTPException):
+        return Fault.PROTOCOL, f"the connection broke or the answer is no SMTP: {detail}"
     if isinstance(raised, requests.exceptions.RequestException | urllib3.exceptions.HTTPError | OSError):
         return Fault.PROTOCOL, f"the connection broke or the answer is no HTTP: {detail}"
     logger.error("sending failed in an unforeseen way", exc_info=raised)

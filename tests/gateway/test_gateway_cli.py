@@ -353,3 +353,63 @@ def test_a_test_that_is_refused_says_the_likely_reason(shell: Shell) -> None:
     assert "another secret" in judge(lambda body, head: signed(body, head, "another secret, as long"))
     assert "accepts a wrong signature" in judge(lambda _body, _head: True)
     assert "without one it accepts" in judge(lambda _body, head: not head)
+
+
+def test_a_slack_endpoint_shows_no_more_than_the_beginning_of_its_url(shell: Shell, receiver: Receiver) -> None:
+    path = shell.folder / "url"
+    path.write_text(f"{receiver.url}/services/hidden\n")
+    assert shell("endpoint", "add", "team", "--slack", "--url-file", str(path))[0] == 0
+    listed, shown = shell("endpoint", "list")[1], shell("endpoint", "show", "team")[1]
+    assert "hidden" not in listed + shown
+    row = Endpoint.objects.get()
+    assert row.private is not None
+    assert b"hidden" not in bytes(row.private)
+    assert shell("endpoint", "test", "team")[0] == 0
+    ((headers, body),) = receiver.requests
+    assert "Webhook-Signature" not in headers
+    assert json.loads(body)["blocks"][0]["text"]["text"] == "New feedback: positive, praise"
+    shell("endpoint", "change", "team", "--sentiment", "negative")
+    assert shell("endpoint", "test", "team")[0] == 0
+
+
+def test_mail_is_set_up_with_a_password_from_a_file(shell: Shell) -> None:
+    path = shell.folder / "password"
+    path.write_text("hidden\n")
+    mail = (
+        "--from",
+        "kiosk@shop.example",
+        "--to",
+        "boss@shop.example",
+        "--username",
+        "me",
+        "--password-file",
+        str(path),
+    )
+    assert shell("endpoint", "add", "boss", "smtps://mail.example.org", *mail, "--category", "bug")[0] == 0
+    shown = shell("endpoint", "show", "boss")[1]
+    assert "boss@shop.example" in shown
+    assert "category bug" in shown
+    assert "hidden" not in shown
+    row = Endpoint.objects.get()
+    assert row.private is not None
+    assert b"hidden" not in bytes(row.private)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("smtps://mail.example.org",),
+        ("smtps://mail.example.org", "--from", "a@b.example"),
+        ("smtps://mail.example.org/path", "--from", "a@b.example", "--to", "c@d.example"),
+        ("smtps://mail.example.org", "--slack", "--from", "a@b.example", "--to", "c@d.example"),
+        ("smtps://mail.example.org", "--from", "nobody", "--to", "c@d.example"),
+        ("smtps://mail.example.org", "--from", "a@b.example", "--to", "c@d.example", "--username", "me"),
+        ("https://example.org/", "--to", "c@d.example"),
+        ("https://example.org/", "--slack", "--secret-file", "secret"),
+    ],
+)
+def test_a_mistake_in_a_slack_or_mail_endpoint_is_one_sentence(shell: Shell, arguments: tuple[str, ...]) -> None:
+    (shell.folder / "secret").write_text(SECRET)
+    paths = [str(shell.folder / each) if each == "secret" else each for each in arguments]
+    shell.fails("endpoint", "add", "hook", *paths, status=2)
+    assert Endpoint.objects.count() == 0

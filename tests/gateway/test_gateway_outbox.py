@@ -12,7 +12,7 @@ from gateway.errors import GatewayError
 from gateway.feedback.models import Feedback
 from gateway.kiosks.models import Kiosk
 from gateway.webhooks import access, endpoints, outbox, replay
-from gateway.webhooks.attempt import Fault, Outcome
+from gateway.webhooks.attempt import Fault, Form, MailAccess, Outcome
 from gateway.webhooks.filters import Filters
 from gateway.webhooks.models import Attempt, Delivery, Endpoint
 from gateway.webhooks.outbox import Claim, Rules
@@ -504,3 +504,18 @@ def test_headers_and_secrets_lie_encrypted_in_the_database(hook: Endpoint, box: 
     (claimed,) = claim(box)
     assert claimed.request.headers == {"Authorization": "Bearer hidden"}
     assert "hidden" not in repr(claimed)
+
+
+def test_each_form_has_bytes_of_its_own_which_are_frozen(hook: Endpoint, box: SecretBox) -> None:
+    slack = endpoints.NewEndpoint("team", "https://hooks.slack.com/services/hidden", form=Form.SLACK)
+    mail = MailAccess("kiosk@shop.example", ("boss@shop.example",))
+    endpoints.add(slack, box, now=NOW)
+    endpoints.add(endpoints.NewEndpoint("boss", "smtps://mail.example", form=Form.MAIL, mail=mail), box, now=NOW)
+    enqueue()
+    requests = {each.endpoint_name: each.request for each in claim(box)}
+    assert requests["hook"].body.startswith(b'{"event":"feedback.new"')
+    assert requests["team"].body.startswith(b'{"text":')
+    assert requests["team"].url == "https://hooks.slack.com/services/hidden"
+    assert requests["boss"].body.startswith(b"Subject: New feedback")
+    assert requests["boss"].mail == mail
+    assert (requests["team"].secrets, requests["boss"].secrets) == ((), ())

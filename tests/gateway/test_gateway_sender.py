@@ -19,7 +19,7 @@ from gateway.broker.certificates import TlsFiles
 from gateway.webhooks import diagnosis
 from gateway.webhooks.access import Access
 from gateway.webhooks.addresses import Address
-from gateway.webhooks.attempt import Fault, Outcome, Request
+from gateway.webhooks.attempt import Fault, Form, Outcome, Request
 from gateway.webhooks.dialling import resolve
 from gateway.webhooks.sender import MAX_ANSWER_BYTES, Sender, parse_retry_after
 from tests.gateway.support import NOW, Receiver, raw_server, wait_until
@@ -477,7 +477,7 @@ def test_secrets_and_bodies_do_not_show_in_a_request() -> None:
 
 
 def test_the_test_event_has_every_field_and_can_be_signed(receiver: Receiver) -> None:
-    made = diagnosis.test_request(Access(receiver.url, (SECRET,)), page_url="https://gw/k/test", now=NOW)
+    made = diagnosis.test_request(Access(receiver.url, (SECRET,)), Form.WEBHOOK, page_url="https://gw/k/test", now=NOW)
     outcome = sender().send(made)
     assert "signed" in diagnosis.explain(outcome, signed=True)[0]
     feedback = json.loads(receiver.requests[0][1])["feedback"]
