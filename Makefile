@@ -5,7 +5,7 @@ ARGS ?=
 WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults race firmware fuzz panel-endurance microphone-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -22,6 +22,10 @@ test-quick: ## the tests that start no server: under a minute
 faults: ## the whole matrix: agent, gateway and broker killed 20 times each
 	@scripts/prepare test
 	@VOISEBACK_KILLS=20 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
+
+race: ## two processes that race for 100,000 deliveries: none claims what the other has
+	@scripts/prepare test
+	@VOISEBACK_RACES=100000 .venv/bin/pytest -q tests/gateway/test_gateway_deliver_faults.py $(ARGS)
 
 firmware: ## the panel's firmware, for the chip and for this machine; prints flash and RAM
 	@scripts/prepare firmware

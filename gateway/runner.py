@@ -26,7 +26,7 @@ from gateway.kiosks.health_inbox import HealthInbox
 from gateway.kiosks.health_keeper import HealthKeeper
 from gateway.loop import Loop
 from gateway.webhooks import outbox, secrets
-from gateway.webhooks.deliver import Deliverer
+from gateway.webhooks.deliver import Deliverer, rules_of
 from gateway.webhooks.sender import Sender
 
 logger = logging.getLogger(__name__)
@@ -53,12 +53,13 @@ class Runner:
         )
         health = HealthInbox()
         self._subscriber = Subscriber(access, health)
-        sender = Sender(deadline_s=settings.webhooks.deadline_s, allowed=settings.webhooks.networks())
+        sender = Sender.by_settings(settings.webhooks)
         self._deliverer = Deliverer(
             sender,
             secrets.open_box(settings.state_path),
             delays_s=settings.webhooks.retry_delays_s,
             deadline_s=settings.webhooks.deadline_s,
+            rules=rules_of(settings.webhooks),
         )
         self._analyst = Analyst(_engine(), page_url=settings.page_url, enqueued=self._deliverer.wake)
         self._committer = Committer(self._subscriber, stored=self._analyst.wake)
