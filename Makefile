@@ -1,9 +1,11 @@
 # `make demo` and `make test` set everything up that they need. See README.md.
 PYTHON ?= python3
 ARGS ?=
+# Most of the tests' time is waiting for sound in real time, so more of them run at once than there are cores.
+WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults power-cuts bad-network firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults power-cuts bad-network race firmware fuzz panel-endurance microphone-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -11,11 +13,11 @@ demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everythi
 
 test: ## all tests, with real broker, recogniser, microphone plugin and Node.js receiver
 	@scripts/prepare test
-	@.venv/bin/pytest -q $(ARGS)
+	@.venv/bin/pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-quick: ## the tests that start no server: under a minute
 	@scripts/prepare test
-	@.venv/bin/pytest -q -m "not servers" $(ARGS)
+	@.venv/bin/pytest -q -n $(WORKERS) -m "not servers" $(ARGS)
 
 faults: ## the whole matrix: agent, gateway and broker killed 20 times each in a store, and a fast agent 100 times
 	@scripts/prepare test
@@ -28,6 +30,10 @@ power-cuts: ## the power of a kiosk cut 200 times, and 20 times that of a whole 
 bad-network: ## 100 changes of a network that delays, trickles, cuts off, refuses and swallows
 	@scripts/prepare test
 	@VOISEBACK_WEATHERS=100 .venv/bin/pytest -q tests/faults/test_network.py $(ARGS)
+
+race: ## two processes that race for 100,000 deliveries: none claims what the other has
+	@scripts/prepare test
+	@VOISEBACK_RACES=100000 .venv/bin/pytest -q tests/gateway/test_gateway_deliver_faults.py $(ARGS)
 
 firmware: ## the panel's firmware, for the chip and for this machine; prints flash and RAM
 	@scripts/prepare firmware
@@ -45,6 +51,15 @@ panel-endurance: ## each kind of panel unplugged 100 times under presses, and pr
 microphone-endurance: ## every fault of a microphone, at rest and in a visit, and 50 faults with one ear
 	@scripts/prepare test
 	@VOISEBACK_MIC_CYCLES=50 .venv/bin/pytest -q tests/audio/test_audio_faults.py --timeout=3600 $(ARGS)
+
+systemd-container: ## both units under a real systemd in a container: watchdog, kills, sandbox, a visit; as root
+	@scripts/prepare container
+	@scripts/prepare test
+	@.venv/bin/pytest -q tests/systemd/in_container.py --timeout=1800 $(ARGS)
+
+agent-soak: ## a simulated day of fifty visits an hour through the agent, which must not grow
+	@scripts/prepare test
+	@.venv/bin/python -m benchmarks.agent_soak $(ARGS)
 
 demonstration-model: ## the demonstration model anew, from text to word error rates; an hour and a half on two cores
 	@scripts/prepare model
@@ -67,7 +82,7 @@ format:
 
 bench: ## every benchmark, each as a ratio against a bare loop doing the same work
 	@scripts/prepare test
-	@for one in transcription thanks first_sound speech_activity ingest delivery panel panel_replug; do .venv/bin/python -m benchmarks.$$one || exit 1; done
+	@for one in transcription thanks first_sound speech_activity ingest delivery panel panel_replug agent_rest; do .venv/bin/python -m benchmarks.$$one || exit 1; done
 
 lock: ## the locked requirements anew, from pyproject.toml
 	@scripts/lock
