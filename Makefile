@@ -21,7 +21,7 @@ test-quick: ## the tests that start no server: under a minute
 
 faults: ## the whole matrix: agent, gateway and broker killed 20 times each in a store, and a fast agent 100 times
 	@scripts/prepare test
-	@VOISEBACK_KILLS=20 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
+	@VOISEBACK_KILLS=20 VOISEBACK_FAST_KILLS=100 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
 
 power-cuts: ## the power of a kiosk cut 200 times, and 20 times that of a whole store's; needs root
 	@scripts/prepare test

@@ -45,9 +45,9 @@ def frozen(pid: int) -> Iterator[None]:
 class LoneBroker:
     """The broker of a gateway that does not run, with the gateway's own files. As a context it is killed at the end."""
 
-    def __init__(self, gateway: GatewayProcess, access: BrokerCredentials) -> None:
+    def __init__(self, gateway: GatewayProcess) -> None:
         self._folder = gateway.state / "broker"
-        self._address = (access.host, access.port)
+        self._address = ("127.0.0.1", int((self._folder / "port").read_text()))
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> "LoneBroker":

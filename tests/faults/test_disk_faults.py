@@ -79,15 +79,19 @@ def small_disk(path: Path) -> Iterator[Path]:
         subprocess.run(["umount", "-l", str(path)], check=True)
 
 
-def fill(path: Path) -> Path:
-    """Take all the room on a disk; return the file that has it."""
-    file = path / "something else"
-    with file.open("wb", buffering=0) as all_of_it:
+def fill(file: Path) -> None:
+    """Take all the room that is left on a disk."""
+    with file.open("ab", buffering=0) as all_of_it:
         try:
             while True:
                 all_of_it.write(bytes(4096))
         except OSError:
-            return file
+            return
+
+
+def visit_on_full_disk(kiosk: FastKiosk, filling: Path) -> str:
+    fill(filling)
+    return kiosk.visit()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="a full disk needs root, to mount one")
@@ -95,15 +99,16 @@ def test_a_kiosk_on_a_full_disk_says_sorry_until_there_is_room(tmp_path: Path) -
     with small_disk(tmp_path / "small") as small:
         with FastKiosk(tmp_path / "kiosk", small / "spool", "--by-hand") as kiosk:
             assert kiosk.visit() == "thanks"
-            filling = fill(small)
-            assert [kiosk.visit() for _ in range(3)] == ["sorry"] * 3
-            filling.unlink()
+            seen = [visit_on_full_disk(kiosk, small / "something else") for _ in range(4)]
+            # What the spool had set apart for this day may have helped one visitor yet.
+            assert seen[1:] == ["sorry"] * 3
+            (small / "something else").unlink()
             wait_for_thanks(kiosk, "there is room again")
         with FastKiosk(tmp_path / "kiosk", small / "spool", "--by-hand") as after:
             after.wait_for("started")
         ledger = Ledger()
         assert ledger.tell(kiosk.reports) + ledger.tell(after.reports) == []
-        assert ledger.thanked == 2
+        assert ledger.thanked == 2 + seen.count("thanks")
 
 
 def test_nobody_is_thanked_on_a_disk_that_has_died_and_what_was_on_it_stays(tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ class Cutter:
         self.ledger = Ledger()
         self.wrong: list[str] = []
         self.remains: Counter[Remains] = Counter()
+        self.weakened: set[str] = set()
+        """How the last kiosk committed instead of `FULL`."""
         self._folder = folder
         self._environment = {"VOISEBACK_TEST_SYNCHRONOUS": synchronous}
         self._image: Image = {}
@@ -87,6 +89,7 @@ class Cutter:
         finally:
             mounted.close()
         self.wrong += self.ledger.tell(kiosk.reports, at_ns)
+        self.weakened = {report["to"] for report in kiosk.find("weakened")}
 
     def look(self) -> None:
         """Start once more to see what the last cut has left, and take a visit on it."""
@@ -136,6 +139,7 @@ def test_weaker_commits_are_seen_to_lose(tmp_path: Path, synchronous: str, capsy
         cutter = Cutter(tmp_path, synchronous)
         cutter.new_disk()
         cutter.live(Remains.NOTHING, chance, thanks=20)
+        assert cutter.weakened == {synchronous}
         cutter.look()
         thanked, lost = thanked + cutter.ledger.thanked, lost + cutter.ledger.lost
         unopened += any("cannot be opened" in wrong for wrong in cutter.wrong)
