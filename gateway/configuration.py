@@ -5,6 +5,7 @@ import os
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
 
 from msgspec import Meta, Struct
 
@@ -47,6 +48,31 @@ class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
         return self.hosts or (socket.gethostname(),)
 
 
+class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where the gateway keeps everything: SQLite in ``state_dir``, or PostgreSQL."""
+
+    url: str | None = None
+    """``postgresql://USER@HOST:PORT/NAME`` with libpq's options behind a ``?``; none means SQLite."""
+    password_file: Annotated[str, Meta(min_length=1)] | None = None
+    """A file that holds the password; none where the server asks for none, or ``~/.pgpass`` knows it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no URL of PostgreSQL, and a password where it would be seen."""
+        if self.url is None:
+            if self.password_file is not None:
+                raise ValueError("password_file belongs to a url, and there is none")
+            return
+        try:
+            parts = urlsplit(self.url)
+            fits = parts.scheme in {"postgresql", "postgres"} and (parts.port is None or parts.port > 0)
+        except ValueError:
+            fits = False
+        if not fits or not parts.path.strip("/"):
+            raise ValueError("url must look like postgresql://USER@HOST:5432/NAME")
+        if parts.password is not None or "password" in parse_qs(parts.query):
+            raise ValueError("url must not hold the password: write it into a file and name that as password_file")
+
+
 class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How webhooks are sent."""
 
@@ -87,6 +113,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     page_url_template: Annotated[str, Meta(max_length=1_000)] = "https://{host}/k/{kiosk}"
     """The ``page_url`` of kiosks that have none of their own; ``{host}`` and ``{kiosk}`` are filled in."""
     log_level: LogLevel = "INFO"
+    database: DatabaseSettings = DatabaseSettings()
     broker: BrokerSettings = BrokerSettings()
     webhooks: WebhookSettings = WebhookSettings()
 

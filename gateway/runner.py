@@ -129,8 +129,10 @@ def run(settings: GatewaySettings) -> None:
     """
     with state.exclusive(settings.state_path):
         database.bring_up_to_date()
-        # Whoever held them died: the lock says that nobody else delivers.
-        outbox.forget_leases()
+        database.warn_of_missing_durability()
+        if not database.is_postgresql():
+            # Whoever held them died: the lock says that nobody else delivers.
+            outbox.forget_leases()
         Runner(settings).run()
 
 

@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from gateway import configuration, state
+from gateway import configuration, database_url, state
 
 _gateway = configuration.active()
 
@@ -25,6 +25,8 @@ def _secret_key() -> str:
 
 
 def _database() -> dict[str, Any]:
+    if _gateway is not None and _gateway.database.url is not None:
+        return database_url.parameters(_gateway.database)
     throwaway = Path(tempfile.gettempdir()) / f"voiseback-gateway-test-{os.getpid()}.sqlite3"
     return {
         "ENGINE": "django.db.backends.sqlite3",

@@ -56,6 +56,8 @@ class Feedback(models.Model):
     consent_version = models.CharField(max_length=200, null=True)
     content_hash = models.CharField(max_length=64)
     """SHA-256 of what may not differ when the same feedback comes again."""
+    claimed_until = models.DateTimeField(null=True)
+    """Until then one process analyses it, where several work on one database."""
 
     class Meta:
         """Constraints and indexes."""

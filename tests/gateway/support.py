@@ -195,6 +195,11 @@ class GatewayProcess:
         self._process.wait()
 
     @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def broker_pid(self) -> int:
         assert self._process is not None
         children = Path(f"/proc/{self._process.pid}/task").glob("*/children")

@@ -18,6 +18,8 @@ from gateway.webhooks.secrets import SecretBox
 from gateway.webhooks.sender import Outcome
 from tests.gateway.support import NOW
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 LEASE_S = 50.0
 LATER = NOW + timedelta(seconds=LEASE_S + 1)
 
