@@ -22,8 +22,21 @@ Host = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._:-]+\Z", max_length=253)]
 LogLevel = Literal["DEBUG", "INFO", "WARNING", "ERROR"]
 
 
+class ExternalBrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A broker that somebody else runs; over TLS, with MQTT 5 and shared subscriptions."""
+
+    host: Host
+    """By which the gateway and the kiosks reach it; must stand in its certificate."""
+    port: Annotated[int, Meta(ge=1, le=65_535)] = 8883
+    username: Annotated[str, Meta(min_length=1, max_length=200)]
+    """The gateway's own at the broker; may read and write everything below the root of the contract."""
+    password_file: Annotated[str, Meta(min_length=1)]
+    ca_file: Annotated[str, Meta(min_length=1)]
+    """The certificate, in PEM, of the authority that the broker's certificate comes from; kiosks get it as well."""
+
+
 class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The message broker that the gateway starts for its kiosks."""
+    """The message broker: by default one that the gateway starts for its kiosks."""
 
     hosts: Annotated[tuple[Host, ...], Meta(max_length=20)] = ()
     """Names and addresses by which kiosks reach this machine; the first is written into new credentials.
@@ -34,6 +47,8 @@ class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
     """The local address that the broker listens on: with TLS and a password for each kiosk, by default all of IPv4."""
     port: Annotated[int, Meta(ge=0, le=65_535)] = 8883
     """The TLS port; 0 chooses a free one at the first start and keeps it."""
+    external: ExternalBrokerSettings | None = None
+    """Another broker, in the place of the gateway's own."""
 
     def __post_init__(self) -> None:
         """Refuse a ``listen`` that is no address."""
@@ -44,7 +59,9 @@ class BrokerSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
     @property
     def names(self) -> tuple[str, ...]:
-        """The names and addresses of this machine, never empty."""
+        """The names and addresses by which kiosks reach the broker, never empty."""
+        if self.external is not None:
+            return (*self.hosts, self.external.host)
         return self.hosts or (socket.gethostname(),)
 
 

@@ -1,13 +1,12 @@
 """The URL of a PostgreSQL database, as Django wants to be told of it."""
 
-from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
 
+from gateway import password_file
 from gateway.configuration import DatabaseSettings
-from gateway.errors import GatewayError
 
-MAX_PASSWORD_BYTES = 4_096
+KEY = "the database's password_file"
 
 _OPTIONS: dict[str, str | int] = {
     "application_name": "voiseback-gateway",
@@ -39,11 +38,13 @@ def parameters(settings: DatabaseSettings) -> dict[str, Any]:
     options: dict[str, str | int] = {**_OPTIONS, "options": " ".join(_SESSION), **query}
     host = str(options.pop("host", parts.hostname or ""))
     port = str(options.pop("port", parts.port or ""))
+    named = settings.password_file
+    password = "" if named is None else password_file.read(named, KEY)
     return {
         "ENGINE": "django.db.backends.postgresql",
         "NAME": unquote(parts.path.strip("/")),
         "USER": unquote(parts.username or ""),
-        "PASSWORD": "" if settings.password_file is None else _read_password(Path(settings.password_file)),
+        "PASSWORD": password,
         "HOST": unquote(host),
         "PORT": port,
         "CONN_MAX_AGE": None,
@@ -56,17 +57,3 @@ def told(url: str) -> str:
     parts = urlsplit(url)
     host = dict(parse_qsl(parts.query)).get("host") or parts.hostname or "this machine"
     return f"{parts.path.strip('/')} on {unquote(host)}"
-
-
-def _read_password(path: Path) -> str:
-    try:
-        with path.expanduser().open("rb") as file:
-            content = file.read(MAX_PASSWORD_BYTES + 1)
-        password = content.decode("utf-8").removesuffix("\n").removesuffix("\r")
-    except OSError as error:
-        raise GatewayError(f"the database's password_file {path} cannot be read: {error.strerror}") from None
-    except UnicodeDecodeError:
-        raise GatewayError(f"the database's password_file {path} is no UTF-8 text") from None
-    if not password or len(content) > MAX_PASSWORD_BYTES:
-        raise GatewayError(f"the database's password_file {path} must hold one password")
-    return password

@@ -149,3 +149,22 @@ class Quarantine(models.Model):
 
     def __str__(self) -> str:
         return f"{self.topic}: {self.reason}"
+
+
+class SubscriptionGroup(models.Model):
+    """The group's name in the shared subscription of all ingest processes on this database; one row.
+
+    Made by chance: a broker that lets anybody subscribe and checks only what it delivers would let a kiosk that knew
+    the name join, and lose what it gives it.
+    """
+
+    name = models.CharField(max_length=100)
+    made_at = models.DateTimeField()
+
+    class Meta:
+        """Constraints."""
+
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(pk=1), name="subscription_group_is_one")]
+
+    def __str__(self) -> str:
+        return f"made {self.made_at}"

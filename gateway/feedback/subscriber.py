@@ -200,8 +200,7 @@ class Subscriber:
             self._tell_of_failure(f"the broker refuses a subscription: {', '.join(map(str, reasons))}")
             client.disconnect()
             return
-        if self._failing:
-            logger.info("connected to the broker again")
+        logger.info("connected to the broker again" if self._failing else "subscribed to the broker")
         self._failing = False
         self._backoff.reset()
         self._subscribed.set()

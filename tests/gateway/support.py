@@ -158,30 +158,31 @@ def raw_server(talk: Callable[[socket.socket], object]) -> Iterator[int]:
 class GatewayProcess:
     """The real gateway in a process of its own, with its real broker."""
 
-    def __init__(self, folder: Path, *, extra: str = "") -> None:
+    def __init__(self, folder: Path, *, extra: str = "", roles: tuple[str, ...] = ()) -> None:
         self.folder = folder
         self.state = folder / "state"
+        self._roles = roles
         self.config = folder / "gateway.toml"
         self.config.write_text(
             f'state_dir = "{self.state}"\n'
             '[broker]\nhosts = ["127.0.0.1"]\nlisten = "127.0.0.1"\nport = 0\n'
             f'[webhooks]\nallowed_networks = ["127.0.0.1/32"]\n{extra}'
         )
-        self._log = folder / "log"
+        self.log_file = folder / "-".join(["log", *roles])
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> "GatewayProcess":
-        self._log.write_bytes(b"")
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [COMMAND, "--config", str(self.config), "run", "--log-format", "json"], stdout=log, stderr=log
-            )
+        self.log_file.write_bytes(b"")
+        with self.log_file.open("wb") as log:
+            roles = [f"--role={role}" for role in self._roles]
+            command = [COMMAND, "--config", str(self.config), "run", "--log-format", "json", *roles]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(lambda: self.logged("gateway ready") or self._fail_if_dead(), 30)
         return self
 
     def _fail_if_dead(self) -> list[dict[str, Any]]:
         assert self._process is not None
-        assert self._process.poll() is None, self._log.read_text()
+        assert self._process.poll() is None, self.log_file.read_text()
         return []
 
     def stop(self) -> int:
@@ -218,7 +219,7 @@ class GatewayProcess:
         return credentials.load(path)
 
     def log(self) -> list[dict[str, Any]]:
-        lines = self._log.read_text().splitlines()
+        lines = self.log_file.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def logged(self, message: str, **fields: object) -> list[dict[str, Any]]:

@@ -73,6 +73,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         ("[database]\nurl = 'postgresql://host'", "postgresql://"),
         ("[database]\nurl = 'postgresql://u@host:port/x'", "postgresql://"),
         ("[database]\npassword_file = '/x'", "password_file"),
+        ("[broker.external]\nhost = 'h'", "username"),
+        ("[broker.external]\nhost = 'h'\nuser = 'u'", "'username'"),
         ("= 1", "TOML"),
     ],
 )
