@@ -90,6 +90,33 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
             raise ValueError("url must not hold the password: write it into a file and name that as password_file")
 
 
+class IngestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much is taken from kiosks. What is not taken has no receipt: the kiosk keeps it and sends it again."""
+
+    rate_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 50.0
+    """Messages a second from one kiosk."""
+    burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+    """Messages that one kiosk may send at once, as after an outage."""
+    min_free_mb: Annotated[int, Meta(ge=0, le=1_000_000)] = 200
+    """With less room on the disk of ``state_dir``, in millions of bytes, nothing is taken; 0 never looks."""
+
+
+Days = Annotated[int, Meta(ge=0, le=36_500)]
+
+
+class RetentionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """For how many days what is kept; 0 keeps it for ever. What still has to be delivered is kept until it is."""
+
+    feedback_days: Days = 730
+    """A feedback with everything that belongs to it."""
+    address_days: Days = 180
+    """The e-mail addresses that visitors left, with the webhooks that carry them."""
+    delivery_days: Days = 90
+    """Webhooks that are delivered, given up or cancelled, with their bodies and attempts."""
+    quarantine_days: Days = 90
+    """Messages that were refused."""
+
+
 class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How webhooks are sent."""
 
@@ -132,7 +159,9 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     log_level: LogLevel = "INFO"
     database: DatabaseSettings = DatabaseSettings()
     broker: BrokerSettings = BrokerSettings()
+    ingest: IngestSettings = IngestSettings()
     webhooks: WebhookSettings = WebhookSettings()
+    retention: RetentionSettings = RetentionSettings()
 
     def __post_init__(self) -> None:
         """Refuse a template that gives no URL."""

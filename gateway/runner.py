@@ -20,9 +20,11 @@ from gateway.broker.process import Broker
 from gateway.configuration import GatewaySettings
 from gateway.errors import GatewayError
 from gateway.feedback.committer import Committer
+from gateway.feedback.limits import DiskRoom, RateLimit
 from gateway.feedback.subscriber import Subscriber
 from gateway.loop import Loop
 from gateway.notify import notify
+from gateway.retention import Retention
 from gateway.roles import Role
 from gateway.wakeups import Wakeups, Work
 from gateway.webhooks import outbox, secrets
@@ -78,6 +80,8 @@ class Runner:
             _engine(), page_url=self._settings.page_url, enqueued=lambda: self._wakeups.tell(Work.DELIVER)
         )
         self._loops.append(Loop("analyse", analyst.turn, at_end=connections.close_all))
+        retention = Retention(self._settings.retention)
+        self._loops.append(Loop("retention", retention.turn, at_end=connections.close_all))
         self._wakeups.hear(Work.ANALYSE, analyst.wake)
         self._wakes.append(analyst.wake)
 
@@ -92,7 +96,14 @@ class Runner:
         else:
             to_broker = access.to_external(external, now=datetime.now(UTC))
         self._subscriber = Subscriber(to_broker)
-        committer = Committer(self._subscriber, stored=lambda: self._wakeups.tell(Work.ANALYSE))
+        limits = self._settings.ingest
+        committer = Committer(
+            self._subscriber,
+            rate=RateLimit(limits.rate_per_s, limits.burst),
+            # PostgreSQL says itself when its disk is full, and its disk may be anywhere.
+            room=DiskRoom(self._settings.state_path, 0 if database.is_postgresql() else limits.min_free_mb),
+            stored=lambda: self._wakeups.tell(Work.ANALYSE),
+        )
         self._commit_loop = Loop("commit", committer.turn, at_end=connections.close_all)
         subscribe = Loop("subscribe", self._subscriber.turn, at_end=connections.close_all)
         self._loops.extend([self._commit_loop, subscribe])

@@ -33,7 +33,8 @@ def _database() -> dict[str, Any]:
         "NAME": ":memory:" if _gateway is None else str(_gateway.state_path / state.DATABASE),
         "OPTIONS": {
             # A receipt promises that the feedback survives a power cut: WAL with NORMAL loses acknowledged rows.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            # What is erased or past its time must not stay in the file's free pages.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;",
             # Deferred transactions fail at once, without waiting, when they turn from reading to writing.
             "transaction_mode": "IMMEDIATE",
             "timeout": BUSY_TIMEOUT_S,

@@ -17,13 +17,16 @@ from contract.messages import Reply as ReplyMessage
 from contract.topics import Channel
 from gateway.feedback import ingest
 from gateway.feedback.ingest import Accepted, Arrival, Noted, Refused, Verdict
-from gateway.feedback.models import Feedback, Quarantine, Reply, TimeSource
+from gateway.feedback.models import Erasure, Feedback, Quarantine, Reply, TimeSource
 from gateway.kiosks import presence
 from gateway.kiosks.models import Kiosk
 
 logger = logging.getLogger(__name__)
 
 MAX_TOPIC_CHARS = 500
+MAX_QUARANTINED = 1_000
+"""Of one kiosk, 125 MiB at most; what is refused beyond that is on the kiosk's shelf only."""
+
 RACES = 3
 """So often a message alone may meet another worker that stores the same one."""
 
@@ -46,6 +49,7 @@ class _Batch:
         accepted = [verdict for verdict in self.verdicts if isinstance(verdict, Accepted)]
         self.feedback = _hashes_of_feedback(accepted)
         self.replies = _hashes_of_replies(accepted)
+        self.erased = _erased(accepted)
         self.new_feedback: list[Feedback] = []
         self.seen: dict[str, Arrival] = {}
 
@@ -104,6 +108,10 @@ def _take(batch: _Batch, arrival: Arrival, verdict: Verdict) -> Answer | None:
         _note(batch.kiosks[verdict.status.kiosk], verdict.status)
         return None
     batch.seen[verdict.message.kiosk] = arrival
+    if not batch.erased.isdisjoint(_records(verdict.message)):
+        # Its kiosk had no receipt before it was erased here, and is to delete it as well.
+        logger.info("erased record came again", extra={"record": verdict.message.id, "kiosk": verdict.message.kiosk})
+        return Answer(verdict.message.kiosk, Receipt(id=verdict.message.id, outcome="stored"))
     if isinstance(verdict.message, FeedbackMessage):
         return _store_feedback(batch, arrival, verdict, verdict.message)
     return _store_reply(batch, arrival, verdict, verdict.message)
@@ -200,7 +208,8 @@ def _quarantine(arrival: Arrival, verdict: Refused) -> None:
     again = Quarantine.objects.filter(topic=topic, digest=digest).update(
         times=F("times") + 1, last_received_at=arrival.received_at, reason=verdict.reason
     )
-    if not again:
+    kept = again or Quarantine.objects.filter(kiosk=verdict.kiosk or "").count() < MAX_QUARANTINED
+    if kept and not again:
         Quarantine.objects.create(
             topic=topic,
             kiosk=verdict.kiosk or "",
@@ -213,7 +222,7 @@ def _quarantine(arrival: Arrival, verdict: Refused) -> None:
             last_received_at=arrival.received_at,
         )
     logger.warning(
-        "message quarantined",
+        "message quarantined" if kept else "message refused, and not kept: the quarantine of its kiosk is full",
         extra={
             "kiosk": verdict.kiosk,
             "message_id": None if verdict.message_id is None else str(verdict.message_id),
@@ -248,6 +257,17 @@ def _hashes_of_feedback(accepted: Iterable[Accepted]) -> dict[UUID, str]:
 def _hashes_of_replies(accepted: Iterable[Accepted]) -> dict[UUID, str]:
     ids = _ids(verdict.message for verdict in accepted if isinstance(verdict.message, ReplyMessage))
     return dict(Reply.objects.filter(pk__in=ids).values_list("pk", "content_hash")) if ids else {}
+
+
+def _erased(accepted: Iterable[Accepted]) -> set[UUID]:
+    ids = [record for verdict in accepted for record in _records(verdict.message)]
+    return set(Erasure.objects.filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
+
+
+def _records(message: FeedbackMessage | ReplyMessage) -> list[UUID]:
+    """Return the ids under which a message, or what it belongs to, may have been erased."""
+    own = UUID(message.id)
+    return [own] if isinstance(message, FeedbackMessage) else [own, UUID(message.feedback_id)]
 
 
 def _ids(found: Iterable[FeedbackMessage | ReplyMessage]) -> list[UUID]:

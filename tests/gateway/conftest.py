@@ -6,11 +6,12 @@ from pathlib import Path
 import pytest
 from pytest_django.plugin import DjangoDbBlocker
 
+from gateway import configuration
 from gateway.configuration import DatabaseSettings
 from gateway.kiosks.models import Kiosk
 from gateway.webhooks.secrets import SecretBox, open_box
 from tests.gateway.postgresql import PostgresServer, connected_to, migrate
-from tests.gateway.support import Receiver, make_kiosk
+from tests.gateway.support import Receiver, Shell, make_kiosk
 
 
 @pytest.fixture
@@ -61,3 +62,9 @@ def each_database(request: pytest.FixtureRequest) -> Iterator[str]:
     yield request.param
     with blocker.unblock():
         change.__exit__(None, None, None)
+
+
+@pytest.fixture
+def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
+    monkeypatch.setattr(configuration, "_active", None)
+    return Shell(tmp_path, capsys)

@@ -75,6 +75,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         ("[database]\npassword_file = '/x'", "password_file"),
         ("[broker.external]\nhost = 'h'", "username"),
         ("[broker.external]\nhost = 'h'\nuser = 'u'", "'username'"),
+        ("[ingest]\nrate_per_s = 0", "rate_per_s"),
+        ("[ingest]\nrate = 1", "'rate_per_s'"),
         ("= 1", "TOML"),
     ],
 )
