@@ -5,7 +5,7 @@ ARGS ?=
 WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults race firmware fuzz panel-endurance microphone-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults gateway-faults race firmware fuzz panel-endurance microphone-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -26,6 +26,10 @@ faults: ## the whole matrix: agent, gateway and broker killed 20 times each
 race: ## two processes that race for 100,000 deliveries: none claims what the other has
 	@scripts/prepare test
 	@VOISEBACK_RACES=100000 .venv/bin/pytest -q tests/gateway/test_gateway_deliver_faults.py $(ARGS)
+
+gateway-faults: ## the gateway killed at every named point between the broker and the outbox, on SQLite and PostgreSQL
+	@scripts/prepare test
+	@VOISEBACK_FAULT_POINTS=all .venv/bin/pytest -q tests/gateway/test_gateway_faults.py $(ARGS)
 
 firmware: ## the panel's firmware, for the chip and for this machine; prints flash and RAM
 	@scripts/prepare firmware

@@ -5,6 +5,8 @@ import random
 import threading
 from collections.abc import Callable
 
+from django.db import close_old_connections
+
 from gateway.errors import GatewayError
 
 logger = logging.getLogger(__name__)
@@ -75,6 +77,8 @@ class Loop:
                 except Exception as error:  # noqa: BLE001 (a part that ends would end silently)
                     self._tell(error, again=failing)
                     failing = True
+                    # One that the database server has cut never works again.
+                    close_old_connections()
                     self._stop.wait(backoff.next_s())
                 else:
                     if failing:

@@ -19,8 +19,12 @@ SECRET_KEY = "secret_key"  # noqa: S105 (the name of a file)
 ENDPOINT_KEYS = "endpoint_keys"
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, *, database: bool = True) -> None:
     """Make ``folder`` (and what is missing above it) so that only its owner can enter.
+
+    Args:
+        folder: the state directory.
+        database: whether the database is a file in it.
 
     Raises:
         GatewayError: it cannot be made or written to.
@@ -34,7 +38,8 @@ def prepare(folder: Path) -> None:
             raise GatewayError(f"the state directory {folder} can be written by others; chmod it to 700")
         with tempfile.TemporaryFile(dir=folder):
             pass
-        _make_database_file(folder)
+        if database:
+            _make_database_file(folder)
     except OSError as error:
         raise GatewayError(
             f"the state directory {folder} cannot be used: {error.strerror}; "

@@ -27,7 +27,7 @@ def open_gateway(args: argparse.Namespace) -> GatewaySettings:
         GatewayError: the state directory cannot be used.
     """
     settings = configuration.load(args.config)
-    state.prepare(settings.state_path)
+    state.prepare(settings.state_path, database=settings.database.url is None)
     configuration.activate(settings)
     os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.settings"
     django.setup()
@@ -40,7 +40,7 @@ def on_database(command: Command, *, migrate: bool = True) -> Callable[[argparse
     def act(args: argparse.Namespace) -> int:
         settings = open_gateway(args)
         # Models can be imported only now.
-        from django.db import DatabaseError, connections
+        from django.db import Error, connections
 
         from gateway import database
 
@@ -48,9 +48,9 @@ def on_database(command: Command, *, migrate: bool = True) -> Callable[[argparse
             if migrate:
                 database.bring_up_to_date()
             return command(args, settings)
-        except DatabaseError as error:
-            where = settings.state_path / state.DATABASE
-            raise GatewayError(f"the database {where} cannot be used: {error}") from error
+        except Error as error:
+            why = " ".join(str(error).split())
+            raise GatewayError(f"the database {database.told(settings)} cannot be used: {why}") from error
         finally:
             connections.close_all()
 
