@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-.PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance offline-endurance demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -38,6 +38,10 @@ microphone-endurance: ## every fault of a microphone, at rest and in a visit, an
 	@scripts/prepare test
 	@VOISEBACK_MIC_CYCLES=50 .venv/bin/pytest -q tests/audio/test_audio_faults.py --timeout=3600 $(ARGS)
 
+offline-endurance: ## 10,000 records of thirty days offline, drained over TLS in order and in flat memory
+	@scripts/prepare test
+	@VOISEBACK_OFFLINE_RECORDS=10000 .venv/bin/pytest -q -s tests/device/test_uplink_drain.py $(ARGS)
+
 demonstration-model: ## the demonstration model anew, from text to word error rates; an hour and a half on two cores
 	@scripts/prepare model
 	@build/demo_model/venv/bin/python -m audio.demo_model all
@@ -59,7 +63,7 @@ format:
 
 bench: ## every benchmark, each as a ratio against a bare loop doing the same work
 	@scripts/prepare test
-	@for one in transcription thanks first_sound speech_activity ingest delivery panel panel_replug; do .venv/bin/python -m benchmarks.$$one || exit 1; done
+	@for one in transcription thanks first_sound speech_activity ingest delivery uplink_drain panel panel_replug; do .venv/bin/python -m benchmarks.$$one || exit 1; done
 
 lock: ## the locked requirements anew, from pyproject.toml
 	@scripts/lock

@@ -10,7 +10,7 @@ from audio.settings import AudioSettings
 from contract import credentials as broker_credentials
 from device import speech_models
 from device.agent import Agent
-from device.clock import SystemClock
+from device.clock import ClockWatch, SystemClock
 from device.connection import Connection, ConnectionHandler
 from device.event_feed import EventFeed
 from device.lock import InstanceLock
@@ -52,7 +52,7 @@ class Kiosk:
             self._feed.start()
             stack.callback(self._feed.stop)
             self._stack = stack.pop_all()
-        clock = SystemClock()
+        clock = ClockWatch(SystemClock())
         start_number = self._spool.begin()
         self._agent = Agent(
             spool=self._spool,
@@ -69,6 +69,7 @@ class Kiosk:
             make_link=self._connection,
             on_event=self._agent.post,
             start_number=start_number,
+            clock_patience_s=settings.clock.patience_s,
         )
 
     def run(self) -> None:

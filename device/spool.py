@@ -8,7 +8,7 @@ back.
 import logging
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +31,7 @@ CREATE TABLE IF NOT EXISTS records (
     message BLOB,
     reason TEXT
 );
+CREATE TABLE IF NOT EXISTS boots (boot_id TEXT PRIMARY KEY, wall_at_boot_s REAL NOT NULL);
 CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
 INSERT OR IGNORE INTO counters VALUES ('starts', 0), ('sequence', 0);
 """
@@ -52,6 +53,15 @@ class Entry:
     record: Record
     message: bytes | None
     """The bytes that were sent for the first time; every repetition sends the same."""
+    reason: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a record: stored by the gateway, or refused with the reason."""
+
+    record_id: str
+    stored: bool
     reason: str | None
 
 
@@ -119,9 +129,9 @@ class Spool:
         with self._using() as db:
             db.execute("DELETE FROM records WHERE id = ? AND state = 'held'", (record_id,))
 
-    def waiting(self, limit: int) -> list[Entry]:
-        """Return at most ``limit`` records for the gateway, in order."""
-        return self._entries("state = 'waiting' ORDER BY sequence LIMIT ?", limit)
+    def waiting(self, limit: int, after_sequence: int = 0) -> list[Entry]:
+        """Return at most ``limit`` records for the gateway, in order, of those after ``after_sequence``."""
+        return self._entries("state = 'waiting' AND sequence > ? ORDER BY sequence LIMIT ?", after_sequence, limit)
 
     def entries(self, limit: int = 1_000) -> list[Entry]:
         """Return at most ``limit`` records in any state, in order."""
@@ -144,6 +154,29 @@ class Spool:
             message = make()
             db.execute("UPDATE records SET message = ? WHERE id = ?", (message, record_id))
             return message
+
+    def freeze_all(self, messages: Sequence[tuple[str, bytes]]) -> None:
+        """Keep the bytes that are to be sent for records, in one transaction; bytes that are there already stay."""
+        with self._changing() as db:
+            db.executemany(
+                "UPDATE records SET message = ? WHERE id = ? AND message IS NULL",
+                [(message, record_id) for record_id, message in messages],
+            )
+
+    def settle(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
+        """Note what became of records, in one transaction; return the outcomes whose records waited."""
+        with self._changing() as db:
+            return [outcome for outcome in outcomes if _settle(db, outcome)]
+
+    def note_boot(self, boot_id: str, wall_at_boot_s: float) -> None:
+        """Keep what the wall clock showed at a boot."""
+        with self._using() as db:
+            db.execute("INSERT OR REPLACE INTO boots VALUES (?, ?)", (boot_id, wall_at_boot_s))
+
+    def boots(self) -> Mapping[str, float]:
+        """Return what the wall clock showed at each boot that is known: seconds since 1970."""
+        with self._using() as db:
+            return dict(db.execute("SELECT boot_id, wall_at_boot_s FROM boots").fetchall())
 
     def stored(self, record_id: str) -> bool:
         """Delete a record that the gateway has stored; tell whether it was there."""
@@ -206,6 +239,14 @@ class Spool:
 def _release(db: sqlite3.Connection, record_id: str) -> None:
     number = _count(db, "sequence")
     db.execute("UPDATE records SET state = 'waiting', sequence = ? WHERE id = ?", (number, record_id))
+
+
+def _settle(db: sqlite3.Connection, outcome: Outcome) -> bool:
+    if outcome.stored:
+        query, values = "DELETE FROM records WHERE id = ? AND state = 'waiting'", (outcome.record_id,)
+        return db.execute(query, values).rowcount > 0
+    query = "UPDATE records SET state = 'refused', reason = ? WHERE id = ? AND state = 'waiting'"
+    return db.execute(query, (outcome.reason, outcome.record_id)).rowcount > 0
 
 
 def _count(db: sqlite3.Connection, name: str) -> int:
