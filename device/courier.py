@@ -82,9 +82,11 @@ class Courier:
     def take(self, receipt: Receipt) -> None:
         """Take a receipt; `work` settles it."""
         self._tally.last_receipt_at_s = self._monotonic()
-        if receipt.id in self._receipts:
+        earlier = self._receipts.get(receipt.id)
+        if earlier is not None:
             self._tally.stray_receipts += 1
-        elif len(self._receipts) < RECEIPTS_MAX:
+        # Of a record that was sent twice the gateway may refuse one copy and store the other.
+        if receipt.outcome == "stored" if earlier is not None else len(self._receipts) < RECEIPTS_MAX:
             self._receipts[receipt.id] = receipt
 
     def work(self) -> float:

@@ -129,6 +129,7 @@ MAY_LOOK_AT_THE_WALL = {
     "device/clock.py": "is the clock",
     "device/event_feed.py": "tells listeners when something happened",
     "device/cli/panel/monitor.py": "shows a person the time",
+    "device/spool/opening.py": "names what is set aside",
     "audio/models/catalogue_source.py": "compares with dates that a server names",
     "audio/models/download.py": "compares with dates that a server names",
     "audio/models/install.py": "writes down when a model was installed",

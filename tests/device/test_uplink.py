@@ -203,6 +203,16 @@ def test_a_damaged_record_goes_to_the_shelf_and_does_not_block_the_others(kiosk:
     assert kiosk.spool.depth() == {"refused": 1, "waiting": 1}
 
 
+def test_more_damaged_records_than_the_window_holds_do_not_hold_up_the_one_behind_them(kiosk: Kiosk) -> None:
+    count = Window().size + 3
+    for number in range(1, count + 1):
+        kiosk.says(number)
+    kiosk.spool._db.execute("UPDATE records SET record = X'7b22' WHERE sequence < ?", (count,))
+    link = connected(kiosk)
+    kiosk.broker.wait_for(lambda: len(link.sent) == 1)
+    assert link.sent[0].sequence == count
+
+
 def test_a_defect_costs_one_connection_and_not_the_uplink(kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch) -> None:
     kiosk.says(1)
     kiosk.broker.refuse_with = RuntimeError("a defect")
@@ -310,7 +320,7 @@ def test_repeated_unknown_and_contradicting_receipts_change_nothing_and_are_coun
     link.says(stored(second))
     link.says(stored(second))
     kiosk.wait_for_event(Settled(second, stored=True, reason=None))
-    for event in (stored("00000000-0000-4000-8000-999999999999"), refused(second), stored(third)):
+    for event in (stored("00000000-0000-4000-8000-999999999999"), refused(second), refused(third)):
         link.says(event)
     link.says(stored(first))
     kiosk.wait_for_event(Settled(first, stored=True, reason=None))
@@ -319,6 +329,19 @@ def test_repeated_unknown_and_contradicting_receipts_change_nothing_and_are_coun
     stats = kiosk.uplink.stats()
     assert (stats.stored, stats.refused, stats.stray_receipts) == (2, 1, 4)
     assert sum(isinstance(event, Settled) for event in kiosk.events) == 3
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_record_that_was_stored_is_gone_though_another_copy_of_it_was_refused(kiosk: Kiosk, at_once: bool) -> None:
+    name = kiosk.says(1)
+    link = connected(kiosk)
+    kiosk.broker.wait_for(lambda: len(link.sent) == 1)
+    link.says(refused(name))
+    if not at_once:
+        kiosk.wait_for_event(Settled(name, stored=False, reason="unknown kiosk"))
+    link.says(stored(name))
+    kiosk.wait_for_event(Settled(name, stored=True, reason=None))
+    assert kiosk.spool.entries() == []
 
 
 def test_a_receipt_that_comes_over_an_earlier_connection_counts(kiosk: Kiosk) -> None:
