@@ -5,7 +5,7 @@ ARGS ?=
 WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults gateway-faults race firmware fuzz panel-endurance microphone-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults gateway-faults race firmware fuzz panel-endurance microphone-endurance offline-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -48,6 +48,10 @@ microphone-endurance: ## every fault of a microphone, at rest and in a visit, an
 	@scripts/prepare test
 	@VOISEBACK_MIC_CYCLES=50 .venv/bin/pytest -q tests/audio/test_audio_faults.py --timeout=3600 $(ARGS)
 
+offline-endurance: ## 10,000 records of thirty days offline, drained over TLS in order and in flat memory
+	@scripts/prepare test
+	@VOISEBACK_OFFLINE_RECORDS=10000 .venv/bin/pytest -q -s tests/device/test_uplink_drain.py $(ARGS)
+
 systemd-container: ## both units under a real systemd in a container: watchdog, kills, sandbox, a visit; as root
 	@scripts/prepare container
 	@scripts/prepare test
@@ -78,7 +82,7 @@ format:
 
 bench: ## every benchmark, each as a ratio against a bare loop doing the same work
 	@scripts/prepare test
-	@for one in transcription thanks first_sound speech_activity ingest delivery panel panel_replug agent_rest; do .venv/bin/python -m benchmarks.$$one || exit 1; done
+	@for one in transcription thanks first_sound speech_activity ingest delivery uplink_drain panel panel_replug agent_rest; do .venv/bin/python -m benchmarks.$$one || exit 1; done
 
 lock: ## the locked requirements anew, from pyproject.toml
 	@scripts/lock

@@ -1,10 +1,12 @@
 """What the kiosk keeps of one visit until the gateway has stored it."""
 
+from datetime import datetime
+
 import msgspec
 
 from contract.messages import Feedback, Word
 from contract.text import MAX_TRANSCRIPT_CHARS, clean
-from device.clock import Stamp, resolve
+from device.clock import Stamp
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True):
@@ -23,9 +25,9 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     consent_version: str | None
 
 
-def feedback_of(record: Record, *, kiosk: str, sequence: int, now: Stamp) -> Feedback:
-    """Return the message of ``record`` with the best known time of its visit."""
-    created_at, synchronised = resolve(record.pressed, now)
+def feedback_of(record: Record, *, kiosk: str, sequence: int, time: tuple[datetime, bool]) -> Feedback:
+    """Return the message of ``record``, whose visit was at ``time``, as `clock.resolve` gives it."""
+    created_at, synchronised = time
     return Feedback(
         id=record.id,
         kiosk=kiosk,

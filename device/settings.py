@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from audio.models.catalogue import DEFAULT_URL as DEFAULT_CATALOGUE
 from audio.settings import AudioSettings
+from device.timekeeper import PATIENCE_S
 from device.visit.limits import Limits
 
 DEFAULT_PATH = Path("/etc/voiseback/kiosk.toml")
@@ -45,6 +46,14 @@ class VisitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
         )
 
 
+class ClockSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The clock of a machine that has none while it is switched off."""
+
+    patience_s: Annotated[float, Meta(ge=0, le=86_400)] = PATIENCE_S
+    """How long the kiosk is online before it sends feedback though its clock is not set. Where there is no time server
+    (NTP) but a right clock, 0 spares the wait after each start."""
+
+
 class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that a technician may set."""
 
@@ -63,3 +72,4 @@ class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     panel: PanelSettings = PanelSettings()
     audio: AudioSettings = msgspec.field(default_factory=AudioSettings)
     visit: VisitSettings = VisitSettings()
+    clock: ClockSettings = ClockSettings()

@@ -234,6 +234,7 @@ class Spool:
         query = f"SELECT {rows.COLUMNS} FROM records WHERE {where}"  # noqa: S608
         found = self._look(lambda db: [rows.row_of(row) for row in db.execute(query, values)])
         entries = []
+        shelved = False
         for row in found:
             try:
                 record = row.record()
@@ -241,9 +242,11 @@ class Spool:
                 # One damaged row must not stand in the way of all behind it.
                 if self.refused(row.id, f"it cannot be read: {error}"):
                     log.error("Record %s of the spool cannot be read and goes to the shelf: %s", row.id, error)  # noqa: TRY400
+                    shelved = True
                 continue
             entries.append(Entry(row.sequence, row.id, row.state, record, row.message, row.reason))
-        return entries
+        # As many damaged rows as were asked for are not the end of the spool.
+        return entries if entries or not shelved else self._entries(where, *values)
 
     def _look(self, look: Callable[[sqlite3.Connection], _T]) -> _T:
         self._revive()
