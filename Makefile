@@ -5,7 +5,7 @@ ARGS ?=
 WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults gateway-faults race firmware fuzz panel-endurance microphone-endurance offline-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults power-cuts bad-network gateway-faults race firmware fuzz panel-endurance microphone-endurance offline-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -19,9 +19,17 @@ test-quick: ## the tests that start no server: under a minute
 	@scripts/prepare test
 	@.venv/bin/pytest -q -n $(WORKERS) -m "not servers" $(ARGS)
 
-faults: ## the whole matrix: agent, gateway and broker killed 20 times each
+faults: ## the whole matrix: agent, gateway and broker killed 20 times each in a store, and a fast agent 100 times
 	@scripts/prepare test
-	@VOISEBACK_KILLS=20 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
+	@VOISEBACK_KILLS=20 VOISEBACK_FAST_KILLS=100 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
+
+power-cuts: ## the power of a kiosk cut 200 times, and 20 times that of a whole store's; needs root
+	@scripts/prepare test
+	@VOISEBACK_CUTS=200 VOISEBACK_STORE_CUTS=20 .venv/bin/pytest -q tests/faults/test_power_cuts.py $(ARGS)
+
+bad-network: ## 100 changes of a network that delays, trickles, cuts off, refuses and swallows
+	@scripts/prepare test
+	@VOISEBACK_WEATHERS=100 .venv/bin/pytest -q tests/faults/test_network.py $(ARGS)
 
 race: ## two processes that race for 100,000 deliveries: none claims what the other has
 	@scripts/prepare test
