@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-.PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults firmware fuzz panel-endurance microphone-endurance spool-damage demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -37,6 +37,10 @@ panel-endurance: ## each kind of panel unplugged 100 times under presses, and pr
 microphone-endurance: ## every fault of a microphone, at rest and in a visit, and 50 faults with one ear
 	@scripts/prepare test
 	@VOISEBACK_MIC_CYCLES=50 .venv/bin/pytest -q tests/audio/test_audio_faults.py --timeout=3600 $(ARGS)
+
+spool-damage: ## a spool damaged in 2,000 random ways, and its write-ahead log in as many
+	@scripts/prepare test
+	@VOISEBACK_DAMAGES=2000 .venv/bin/pytest -q tests/device/test_spool_salvage.py --timeout=3600 $(ARGS)
 
 demonstration-model: ## the demonstration model anew, from text to word error rates; an hour and a half on two cores
 	@scripts/prepare model
