@@ -441,6 +441,36 @@ def test_a_held_record_can_still_be_taken_back_after_a_salvage(path: Path) -> No
     spool.close()
 
 
+def test_a_salvage_without_room_is_made_up_for_when_there_is_some(path: Path) -> None:
+    now_s = [0.0]
+    spool = Spool(path, monotonic=lambda: now_s[0])
+    spool.begin()
+    before = states(spool)
+    spool._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    spool._db.execute("PRAGMA cache_size = 0")
+    break_page(path, 1)
+
+    def no_room(*_: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(salvage, "write", no_room)
+        with pytest.raises(SpoolError, match="No space left"):
+            spool.add(a_record("new"))
+        assert "No space left" in (spool.refusal() or "")
+        with pytest.raises(SpoolError):
+            spool.waiting(limit=9)
+        now_s[0] += 60.0
+        assert "No space left" in (spool.refusal() or "")
+    now_s[0] += 60.0
+    assert len(spool.waiting(limit=1_000)) == list(before.values()).count("waiting")
+    assert spool.refusal() is None
+    assert states(spool) == before
+    assert len(set_aside(path)) == 1
+    spool.add(a_record("new"))
+    spool.close()
+
+
 # ---------------------------------------------------------------- rights are no damage
 
 
