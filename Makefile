@@ -5,7 +5,7 @@ ARGS ?=
 WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults power-cuts bad-network gateway-faults race firmware fuzz panel-endurance microphone-endurance offline-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults power-cuts bad-network gateway-faults race firmware fuzz panel-endurance microphone-endurance spool-damage offline-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -68,6 +68,10 @@ systemd-container: ## both units under a real systemd in a container: watchdog, 
 agent-soak: ## a simulated day of fifty visits an hour through the agent, which must not grow
 	@scripts/prepare test
 	@.venv/bin/python -m benchmarks.agent_soak $(ARGS)
+
+spool-damage: ## a spool damaged in 2,000 random ways, and its write-ahead log in as many
+	@scripts/prepare test
+	@VOISEBACK_DAMAGES=2000 .venv/bin/pytest -q tests/device/test_spool_salvage.py --timeout=3600 $(ARGS)
 
 demonstration-model: ## the demonstration model anew, from text to word error rates; an hour and a half on two cores
 	@scripts/prepare model
