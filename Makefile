@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-.PHONY: demo test test-quick faults race firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults race receivers firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -24,6 +24,10 @@ faults: ## the whole matrix: agent, gateway and broker killed 20 times each
 race: ## two processes that race for 100,000 deliveries: none claims what the other has
 	@scripts/prepare test
 	@VOISEBACK_RACES=100000 .venv/bin/pytest -q tests/gateway/test_gateway_deliver_faults.py $(ARGS)
+
+receivers: ## 3,000 random bodies to each kind of receiver: Express 4 and 5, Stripe's library, Python
+	@scripts/prepare test
+	@VOISEBACK_RECEIVER_BODIES=3000 .venv/bin/pytest -q tests/contract/test_node_receiver.py --timeout=1800 $(ARGS)
 
 firmware: ## the panel's firmware, for the chip and for this machine; prints flash and RAM
 	@scripts/prepare firmware
