@@ -63,6 +63,7 @@ class Gateway:
         self.config.write_text(
             f'state_dir = "{folder / "gateway"}"\n'
             '[broker]\nhosts = ["localhost"]\nlisten = "127.0.0.1"\nport = 0\n'
+            "[monitoring]\nport = 0\n"
             "[ingest]\nrate_per_s = 100000\nburst = 1000000\n"
             '[webhooks]\nallowed_networks = ["127.0.0.0/8"]\n'
         )

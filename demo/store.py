@@ -176,6 +176,8 @@ class Store:
         self.gateway_config.write_text(
             f'state_dir = "{self.folder / "gateway"}"\n'
             '[broker]\nhosts = ["localhost", "127.0.0.1"]\nlisten = "127.0.0.1"\nport = 0\n'
+            # Several stores may be on one machine, and the port of health and metrics is a fixed one.
+            "[monitoring]\nport = 0\n"
             f'[webhooks]\nallowed_networks = ["127.0.0.0/8"]\nretry_delays_s = [{delays}]\n',
             encoding="utf-8",
         )

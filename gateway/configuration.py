@@ -117,6 +117,21 @@ class RetentionSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields
     """Messages that were refused."""
 
 
+class MonitoringSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where `/healthz` and `/metrics` are: without TLS and without a password, so by default on this machine only."""
+
+    listen: str = "127.0.0.1"
+    port: Annotated[int, Meta(ge=0, le=65_535)] = 9464
+    """0 switches both off."""
+
+    def __post_init__(self) -> None:
+        """Refuse a ``listen`` that is no address."""
+        try:
+            ipaddress.ip_address(self.listen)
+        except ValueError:
+            raise ValueError(f"listen must be an IP address of this machine, not {self.listen!r}") from None
+
+
 class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How webhooks are sent."""
 
@@ -182,6 +197,7 @@ class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ingest: IngestSettings = IngestSettings()
     webhooks: WebhookSettings = WebhookSettings()
     retention: RetentionSettings = RetentionSettings()
+    monitoring: MonitoringSettings = MonitoringSettings()
 
     def __post_init__(self) -> None:
         """Refuse a template that gives no URL."""

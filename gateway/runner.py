@@ -4,6 +4,7 @@ import contextlib
 import logging
 import signal
 import threading
+import time
 from collections.abc import Callable, Set
 from datetime import UTC, datetime
 from types import FrameType
@@ -26,6 +27,8 @@ from gateway.feedback.subscriber import Subscriber
 from gateway.kiosks.health_inbox import HealthInbox
 from gateway.kiosks.health_keeper import HealthKeeper
 from gateway.loop import Loop
+from gateway.monitoring import health, metrics
+from gateway.monitoring.server import Monitor
 from gateway.retention import Retention
 from gateway.roles import Role
 from gateway.wakeups import Wakeups, Work
@@ -38,6 +41,8 @@ logger = logging.getLogger(__name__)
 START_S = 30.0
 LOOK_S = 1.0
 JOIN_S = 2.0
+LONGEST_S = 300.0
+"""No turn of a part takes so long; the service manager is then left without a sign of life, and starts anew."""
 
 
 class Runner:
@@ -48,10 +53,13 @@ class Runner:
         self._roles = roles
         self._stop = threading.Event()
         self._wakeups = Wakeups()
+        self._hanging: list[str] = []
         self._wakes: list[Callable[[], None]] = []
         self._broker: Broker | None = None
         self._broker_loop: Loop | None = None
         self._subscriber: Subscriber | None = None
+        self._committer: Committer | None = None
+        self._room: DiskRoom | None = None
         self._commit_loop: Loop | None = None
         # In the order of their start: first who works off, last who takes in.
         self._loops: list[Loop] = []
@@ -63,6 +71,8 @@ class Runner:
             self._loops.append(Loop("listen", self._wakeups.turn, at_end=connections.close_all))
         if Role.INGEST in roles:
             self._add_ingest()
+        if settings.monitoring.port:
+            self._add_monitor()
 
     def _add_deliverer(self) -> None:
         webhooks = self._settings.webhooks
@@ -74,7 +84,7 @@ class Runner:
             rules=rules_of(webhooks),
         )
         at_end = _in_order(deliverer.drain, connections.close_all)
-        self._loops.append(Loop("deliver", deliverer.turn, at_end=at_end))
+        self._loops.append(Loop("deliver", deliverer.turn, at_end=at_end, longest_s=LONGEST_S))
         self._wakeups.hear(Work.DELIVER, deliverer.wake)
         self._wakes.append(deliverer.wake)
 
@@ -82,7 +92,7 @@ class Runner:
         analyst = Analyst(
             _engine(), page_url=self._settings.page_url, enqueued=lambda: self._wakeups.tell(Work.DELIVER)
         )
-        self._loops.append(Loop("analyse", analyst.turn, at_end=connections.close_all))
+        self._loops.append(Loop("analyse", analyst.turn, at_end=connections.close_all, longest_s=LONGEST_S))
         retention = Retention(self._settings.retention)
         self._loops.append(Loop("retention", retention.turn, at_end=connections.close_all))
         self._wakeups.hear(Work.ANALYSE, analyst.wake)
@@ -98,20 +108,58 @@ class Runner:
             to_broker = access.to_own(own, self._broker.password)
         else:
             to_broker = access.to_external(external, now=datetime.now(UTC))
-        health = HealthInbox()
-        self._subscriber = Subscriber(to_broker, health)
+        inbox = HealthInbox()
+        self._subscriber = Subscriber(to_broker, inbox)
         limits = self._settings.ingest
-        committer = Committer(
+        # PostgreSQL says itself when its disk is full, and its disk may be anywhere.
+        self._room = DiskRoom(self._settings.state_path, 0 if database.is_postgresql() else limits.min_free_mb)
+        self._committer = committer = Committer(
             self._subscriber,
             rate=RateLimit(limits.rate_per_s, limits.burst),
-            # PostgreSQL says itself when its disk is full, and its disk may be anywhere.
-            room=DiskRoom(self._settings.state_path, 0 if database.is_postgresql() else limits.min_free_mb),
+            room=self._room,
             stored=lambda: self._wakeups.tell(Work.ANALYSE),
         )
-        self._commit_loop = Loop("commit", committer.turn, at_end=connections.close_all)
-        keep_health = Loop("health", HealthKeeper(health).turn, at_end=connections.close_all)
+        self._commit_loop = Loop("commit", committer.turn, at_end=connections.close_all, longest_s=LONGEST_S)
+        keep_health = Loop("health", HealthKeeper(inbox).turn, at_end=connections.close_all)
         subscribe = Loop("subscribe", self._subscriber.turn, at_end=connections.close_all)
         self._loops.extend([self._commit_loop, keep_health, subscribe])
+
+    def _add_monitor(self) -> None:
+        parts = self._parts()
+        monitoring = self._settings.monitoring
+
+        def metrics_text() -> str:
+            found = health.look(parts)
+            lines = [metrics.of_parts(found), *metrics.of_process(self._settings.state_path), *self._ingest_metrics()]
+            if found.parts["database"] is None:
+                lines += metrics.of_database(datetime.now(UTC))
+            return metrics.render(lines)
+
+        monitor = Monitor(monitoring.listen, monitoring.port, health=lambda: health.look(parts), metrics=metrics_text)
+        self._loops.append(Loop("monitor", monitor.turn, at_end=connections.close_all))
+
+    def _parts(self) -> dict[str, health.Look]:
+        parts: dict[str, health.Look] = {"database": health.database_problem}
+        loops = [*self._loops, *([] if self._broker_loop is None else [self._broker_loop])]
+        parts.update((loop.name, loop.problem) for loop in loops)
+        subscriber, room = self._subscriber, self._room
+        if subscriber is not None:
+            parts["subscribe"] = lambda: None if subscriber.is_subscribed else "it is not connected to the broker"
+        if room is not None:
+            parts["disk"] = lambda: None if room.is_enough(time.monotonic()) else "there is too little room on the disk"
+        return parts
+
+    def _ingest_metrics(self) -> list[metrics.Metric]:
+        committer, subscriber = self._committer, self._subscriber
+        if committer is None or subscriber is None:
+            return []
+        counts = {"dropped": subscriber.dropped, **committer.counts}
+        text = "Time that the commits of messages took, and how many there were."
+        return [
+            metrics.by("messages_total", "counter", "Messages by what became of them.", "outcome", counts),
+            metrics.one("commit_seconds_total", "counter", text, committer.commit_s),
+            metrics.one("commits_total", "counter", text, committer.commits),
+        ]
 
     def run(self) -> None:
         """Start, run, and stop on SIGTERM or SIGINT.
@@ -155,7 +203,12 @@ class Runner:
         dead = [loop.name for loop in loops if not loop.is_alive()]
         if dead:
             raise GatewayError(f"a part of the gateway ended by itself: {', '.join(dead)}")
-        notify("WATCHDOG=1")
+        hanging = [loop.name for loop in loops if loop.hangs]
+        if hanging and not self._hanging:
+            logger.error("a part of the gateway hangs", extra={"parts": " ".join(hanging)})
+        self._hanging = hanging
+        if not hanging:
+            notify("WATCHDOG=1")
 
     def _end(self) -> None:
         for loop in self._loops:

@@ -33,7 +33,7 @@ def prepare(folder: Path, *, database: bool = True) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=FOLDER_MODE)
-            _hand_to_owner_of(folder.parent, folder)
+            hand_to_owner_of(folder.parent, folder)
         if folder.stat().st_mode & 0o022:
             raise GatewayError(f"the state directory {folder} can be written by others; chmod it to 700")
         with tempfile.TemporaryFile(dir=folder):
@@ -52,7 +52,7 @@ def _make_database_file(folder: Path) -> None:
     path = folder / DATABASE
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
-        _hand_to_owner_of(folder, path)
+        hand_to_owner_of(folder, path)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -67,7 +67,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _hand_to_owner_of(path.parent, temporary)
+        hand_to_owner_of(path.parent, temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -111,7 +111,7 @@ def make_folder(folder: Path) -> None:
     """
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=FOLDER_MODE)
-        _hand_to_owner_of(folder.parent, folder)
+        hand_to_owner_of(folder.parent, folder)
 
 
 @contextlib.contextmanager
@@ -134,7 +134,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """
     path = folder / LOCK
     with path.open("ab") as file:
-        _hand_to_owner_of(folder, path)
+        hand_to_owner_of(folder, path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -142,7 +142,8 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def _hand_to_owner_of(folder: Path, path: Path) -> None:
+def hand_to_owner_of(folder: Path, path: Path) -> None:
+    """Give ``path`` to whom ``folder`` belongs, if root made it."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.chown(path, owner.st_uid, owner.st_gid)

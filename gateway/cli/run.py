@@ -2,10 +2,15 @@
 
 import argparse
 
+from msgspec import structs
+
 from gateway import logs
 from gateway.cli import session
 from gateway.configuration import GatewaySettings
+from gateway.errors import UsageError
 from gateway.roles import Role
+
+MAX_PORT = 65_535
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -20,6 +25,9 @@ def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]"
         choices=[str(role) for role in Role],
         help="run only this part, or these; the others run in other processes, on PostgreSQL (default: all)",
     )
+    parser.add_argument(
+        "--monitoring-port", type=int, metavar="PORT", help="where this process has /healthz and /metrics; 0: nowhere"
+    )
     parser.set_defaults(run=session.on_database(run, migrate=False))
 
 
@@ -27,6 +35,11 @@ def run(args: argparse.Namespace, settings: GatewaySettings) -> int:
     """Run until SIGTERM or SIGINT."""
     from gateway import runner
 
+    if args.monitoring_port is not None:
+        if not 0 <= args.monitoring_port <= MAX_PORT:
+            raise UsageError(f"--monitoring-port must be a port, not {args.monitoring_port}")
+        monitoring = structs.replace(settings.monitoring, port=args.monitoring_port)
+        settings = structs.replace(settings, monitoring=monitoring)
     logs.set_up(settings.log_level, args.log_format)
     runner.run(settings, frozenset(map(Role, args.roles or Role)))
     return 0

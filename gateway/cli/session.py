@@ -7,7 +7,7 @@ from pathlib import Path
 
 import django
 
-from gateway import configuration, state
+from gateway import backup, configuration, state
 from gateway.configuration import GatewaySettings
 from gateway.errors import GatewayError
 
@@ -28,6 +28,7 @@ def open_gateway(args: argparse.Namespace) -> GatewaySettings:
     """
     settings = configuration.load(args.config)
     state.prepare(settings.state_path, database=settings.database.url is None)
+    backup.check_finished(settings.state_path)
     configuration.activate(settings)
     os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.settings"
     django.setup()

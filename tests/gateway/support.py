@@ -172,13 +172,14 @@ def raw_server(talk: Callable[[socket.socket], object]) -> Iterator[int]:
 class GatewayProcess:
     """The real gateway in a process of its own, with its real broker."""
 
-    def __init__(self, folder: Path, *, extra: str = "", roles: tuple[str, ...] = ()) -> None:
+    def __init__(self, folder: Path, *, extra: str = "", roles: tuple[str, ...] = (), port: int = 0) -> None:
         self.folder = folder
         self.state = folder / "state"
         self._roles = roles
         self.config = folder / "gateway.toml"
         self.config.write_text(
             f'state_dir = "{self.state}"\n'
+            f"[monitoring]\nport = {port}\n"
             '[broker]\nhosts = ["127.0.0.1"]\nlisten = "127.0.0.1"\nport = 0\n'
             f'[webhooks]\nallowed_networks = ["127.0.0.1/32"]\n{extra}'
         )

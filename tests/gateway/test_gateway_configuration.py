@@ -77,6 +77,8 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
         ("[broker.external]\nhost = 'h'\nuser = 'u'", "'username'"),
         ("[ingest]\nrate_per_s = 0", "rate_per_s"),
         ("[ingest]\nrate = 1", "'rate_per_s'"),
+        ("[retention]\nfeedback_days = -1", "feedback_days"),
+        ("[monitoring]\nlisten = 'everywhere'", "everywhere"),
         ("= 1", "TOML"),
     ],
 )
