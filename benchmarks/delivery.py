@@ -1,88 +1,65 @@
 """Webhooks delivered a second, beside a bare `requests` loop: `python -m benchmarks.delivery`.
 
-Both post the same kind of signed body to the same receiver on loopback, which answers at once. The bare loop signs and
-posts from memory; the gateway claims each delivery from its database, checks the address, posts, and commits the
-attempt, while it also ingests and analyses.
+Both post the same kind of signed body to the same receiver, a process of its own that answers at once. The bare loop
+keeps one `requests.Session`, signs and posts from memory. The gateway's sender process claims each delivery under a
+lease, checks the address, signs, posts, and commits the attempt; nothing else runs in it. Bare loop and sender take
+turns, and the ratio is that of the medians.
 """
 
 import argparse
-import http.server
+import ipaddress
+import os
 import socketserver
+import statistics
+import subprocess
 import sys
 import tempfile
 import threading
 import time
-from http import HTTPStatus
 from pathlib import Path
-from typing import Any
 
 import requests
 
-from benchmarks.traffic import Gateway, connect, feedback_messages, publish_all
 from contract import signature
 from contract.webhook import CONTENT_TYPE
 
 SECRET = "a benchmark's secret, of no use elsewhere"
+WORDS = "the bread was fresh but the woman at the counter did not know where the gluten free cookies are"
 WAIT_S = 300.0
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
-class Receiver:
-    """Answers 200 to everything and notes when."""
+class Handler(socketserver.StreamRequestHandler):
+    disable_nagle_algorithm = True
 
-    def __init__(self) -> None:
-        receiver = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-
-            def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
-                self.send_response(HTTPStatus.OK)
-                self.send_header("Content-Length", "0")
-                self.end_headers()
-                receiver.note(body)
-
-            def log_message(self, format: str, *arguments: Any) -> None:  # noqa: A002 - the name of the base class
-                pass
-
-        class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
-            daemon_threads = True
-
-        self.bodies: list[bytes] = []
-        self.at_s: list[float] = []
-        self._changed = threading.Condition()
-        self._server = Server(("127.0.0.1", 0), Handler)
-        self.url = f"http://127.0.0.1:{self._server.server_port}/"
-        threading.Thread(target=self._server.serve_forever, daemon=True).start()
-
-    def note(self, body: bytes) -> None:
-        """One request came."""
-        with self._changed:
-            self.bodies.append(body)
-            self.at_s.append(time.perf_counter())
-            self._changed.notify_all()
-
-    def take(self, count: int) -> tuple[float, list[bytes]]:
-        """Wait for ``count`` requests; return how many came a second, and their bodies; then forget them."""
-        with self._changed:
-            if not self._changed.wait_for(lambda: len(self.at_s) >= count, WAIT_S):
-                raise RuntimeError(f"only {len(self.at_s)} of {count} webhooks came")
-            rate = (count - 1) / (self.at_s[count - 1] - self.at_s[0])
-            bodies, self.bodies = self.bodies, []
-            self.at_s = []
-            return rate, bodies
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._server.shutdown()
-        self._server.server_close()
+    def handle(self) -> None:
+        while self.rfile.readline():
+            length = 0
+            while (line := self.rfile.readline()).strip():
+                name, _, value = line.partition(b":")
+                if name.lower() == b"content-length":
+                    length = int(value)
+            self.rfile.read(length)
+            self.wfile.write(OK)
 
 
-def bare_loop(url: str, bodies: list[bytes]) -> None:
-    """Sign and post each body, as short as it can be written."""
+def serve() -> None:
+    """Answer 200 to everything, and print the port."""
+
+    class Server(socketserver.ThreadingTCPServer):
+        daemon_threads = True
+        request_queue_size = 64
+
+    with Server(("127.0.0.1", 0), Handler) as server:
+        print(server.server_address[1], flush=True)
+        server.serve_forever()
+
+
+def bare_loop(url: str, body: bytes, count: int) -> float:
+    """Sign and post ``count`` bodies, as short as it can be written; return how many a second."""
+    begin_s = time.perf_counter()
     with requests.Session() as session:
-        for number, body in enumerate(bodies):
+        for number in range(count):
             now_s = int(time.time())
             headers = {
                 "Content-Type": CONTENT_TYPE,
@@ -91,34 +68,206 @@ def bare_loop(url: str, bodies: list[bytes]) -> None:
                 signature.SIGNATURE_HEADER: signature.sign(body, now_s, [SECRET]),
             }
             session.post(url, data=body, headers=headers, timeout=10).raise_for_status()
+    return count / (time.perf_counter() - begin_s)
+
+
+def open_gateway(folder: Path) -> None:
+    """Set Django up on a state directory."""
+    import django
+
+    from gateway import configuration, state
+
+    settings = configuration.GatewaySettings(state_dir=str(folder))
+    state.prepare(settings.state_path)
+    configuration.activate(settings)
+    os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.settings"
+    django.setup()
+
+
+def fill(url: str, count: int, endpoints: int) -> bytes:
+    """Put ``count`` due deliveries into a new database, shared among endpoints; return one body."""
+    from datetime import UTC, datetime
+    from uuid import uuid4
+
+    from contract.webhook import FeedbackNew, serialise
+    from gateway import configuration, database
+    from gateway.feedback.models import Feedback
+    from gateway.kiosks.models import Kiosk
+    from gateway.webhooks.models import Delivery, Endpoint
+    from gateway.webhooks.secrets import open_box
+
+    active = configuration.active()
+    assert active is not None
+    database.bring_up_to_date()
+    now = datetime.now(UTC)
+    Kiosk.objects.create(id="shop", credential="", credential_changed_at=now, created_at=now)
+    sealed = open_box(active.state_path).seal(SECRET)
+    made = [
+        Endpoint.objects.create(name=f"hook-{number}", url=url, secret=sealed, created_at=now)
+        for number in range(endpoints)
+    ]
+    rows = [
+        Feedback(
+            id=uuid4(),
+            kiosk_id="shop",
+            created_at=now,
+            created_at_source="kiosk",
+            kiosk_created_at=now,
+            clock="synchronised",
+            received_at=now,
+            transcript=WORDS,
+            speech_s=1,
+            audio_s=1,
+            sequence=number,
+        )
+        for number in range(count)
+    ]
+    Feedback.objects.bulk_create(rows, batch_size=500)
+    bodies = [
+        serialise(
+            FeedbackNew(
+                id=str(row.pk),
+                transcript=WORDS,
+                sentiment="mixed",
+                category="question",
+                summary=WORDS,
+                emotion="curious",
+                intensity="mild",
+                is_testimonial_candidate=False,
+                page_url="https://shop.example/k/shop",
+                created_at="2026-03-01T12:00:00Z",
+            )
+        )
+        for row in rows
+    ]
+    Delivery.objects.bulk_create(
+        (
+            Delivery(
+                webhook_id=str(uuid4()),
+                event="feedback.new",
+                endpoint=made[number % endpoints],
+                feedback=row,
+                body=body,
+                created_at=now,
+                next_due_at=now,
+            )
+            for number, (row, body) in enumerate(zip(rows, bodies, strict=True))
+        ),
+        batch_size=500,
+    )
+    return bodies[0]
+
+
+def deliver(folder: Path) -> None:
+    """Be one sender process: deliver until nothing is pending; print ready, then when it began and ended."""
+    open_gateway(folder)
+    from gateway import configuration, logs
+    from gateway.webhooks.deliver import Deliverer
+    from gateway.webhooks.models import Delivery
+    from gateway.webhooks.secrets import open_box
+    from gateway.webhooks.sender import Sender
+
+    active = configuration.active()
+    assert active is not None
+    logs.set_up("INFO", "json")
+    sender = Sender(deadline_s=15, allowed=[ipaddress.ip_network("127.0.0.0/8")])
+    deliverer = Deliverer(sender, open_box(active.state_path), delays_s=[], deadline_s=15)
+    print("ready", flush=True)
+    sys.stdin.readline()
+    begin_s = time.time()
+    stop = threading.Event()
+    pending = Delivery.objects.filter(state="pending")
+    while pending.exists():
+        deliverer.turn(stop)
+    print(begin_s, time.time(), flush=True)
+    deliverer.drain()
+
+
+def sender_rate(url: str, count: int, processes: int, endpoints: int) -> tuple[float, bytes]:
+    """Return how many a second so many sender processes deliver, and one of the bodies."""
+    with tempfile.TemporaryDirectory(prefix="voiseback-bench-") as name:
+        folder = Path(name) / "state"
+        filling = [sys.executable, "-m", "benchmarks.delivery", "--fill", str(folder)]
+        body = subprocess.run(
+            [*filling, "--url", url, "--webhooks", str(count), "--endpoints", str(endpoints)],
+            check=True,
+            capture_output=True,
+        ).stdout
+        with (Path(name) / "log").open("wb") as log:
+            senders = [
+                subprocess.Popen(
+                    [sys.executable, "-m", "benchmarks.delivery", "--deliver", str(folder)],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=log,
+                    text=True,
+                )
+                for _ in range(processes)
+            ]
+            for each in senders:
+                assert each.stdout is not None
+                each.stdout.readline()
+            for each in senders:
+                assert each.stdin is not None
+                each.stdin.write("\n")
+                each.stdin.flush()
+            times = []
+            for each in senders:
+                assert each.stdout is not None
+                times.append([float(word) for word in each.stdout.readline().split()])
+                each.communicate(timeout=WAIT_S)
+    return count / (max(end for _, end in times) - min(begin for begin, _ in times)), body
 
 
 def main(argv: list[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.delivery", description=__doc__)
-    parser.add_argument("--webhooks", type=int, default=1_000)
-    count: int = parser.parse_args(argv).webhooks
-    receiver = Receiver()
-    with tempfile.TemporaryDirectory(prefix="voiseback-bench-") as folder, Gateway(Path(folder)) as gateway:
-        secret = Path(folder) / "secret"
-        secret.write_text(SECRET)
-        gateway.command("endpoint", "add", "receiver", receiver.url, "--secret-file", secret)
-        gateway.start()
-        client = connect(gateway.credentials, lambda _client: None)
-        publish_all(client, feedback_messages(20))
-        _, (body, *_) = receiver.take(20)
-        publish_all(client, feedback_messages(count))
-        ours, _ = receiver.take(count)
-        client.disconnect()
-        client.loop_stop()
-        bare_loop(receiver.url, [body] * count)
-        bare, _ = receiver.take(count)
-    receiver.close()
-    print(f"{count} webhooks to loopback\n")
-    print(f"gateway, end to end   {ours:9.0f} a second")
-    print(f"bare requests loop    {bare:9.0f} a second")
-    print(f"ratio                 {ours / bare:9.3f}")
+    parser.add_argument("--webhooks", type=int, default=3_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--processes", type=int, nargs="*", default=[1, 2])
+    parser.add_argument("--endpoints", type=int, default=1)
+    parser.add_argument("--url", help=argparse.SUPPRESS)
+    parser.add_argument("--fill", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--deliver", type=Path, help=argparse.SUPPRESS)
+    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    args = parser.parse_args(argv)
+    if args.serve:
+        serve()
+    elif args.fill is not None:
+        open_gateway(args.fill)
+        sys.stdout.buffer.write(fill(args.url, args.webhooks, args.endpoints))
+    elif args.deliver is not None:
+        deliver(args.deliver)
+    else:
+        measure(args.webhooks, args.rounds, args.processes, args.endpoints)
     return 0
+
+
+def measure(count: int, rounds: int, processes: list[int], endpoints: int) -> None:
+    """Measure in turns and print."""
+    command = [sys.executable, "-m", "benchmarks.delivery", "--serve"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as receiver:
+        try:
+            assert receiver.stdout is not None
+            url = f"http://127.0.0.1:{int(receiver.stdout.readline())}/"
+            bare: list[float] = []
+            ours: dict[int, list[float]] = {number: [] for number in processes}
+            for _ in range(rounds):
+                for number in processes:
+                    rate, body = sender_rate(url, count, number, endpoints)
+                    ours[number].append(rate)
+                bare.append(bare_loop(url, body, count))
+        finally:
+            receiver.terminate()
+    middle = statistics.median(bare)
+    print(f"{count} webhooks to loopback, {endpoints} endpoints, medians of {rounds} rounds\n")
+    print(f"bare requests loop    {middle:9.0f} a second   {min(bare):.0f} to {max(bare):.0f}")
+    for number, rates in ours.items():
+        found = statistics.median(rates)
+        print(
+            f"{number} sender processes    {found:9.0f} a second   {min(rates):.0f} to {max(rates):.0f}   "
+            f"ratio {found / middle:.2f}"
+        )
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ import os
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from msgspec import Meta, Struct
 
@@ -66,6 +67,16 @@ class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     """From the name's resolution to the answer's last byte."""
     allowed_networks: Annotated[tuple[str, ...], Meta(max_length=100)] = ()
     """Private networks, as CIDR, to which webhooks may be sent nevertheless."""
+    in_flight_per_endpoint: Annotated[int, Meta(ge=1, le=32)] = 4
+    """How many requests may be under way to one endpoint at once."""
+    pause_after_silences: Annotated[int, Meta(ge=1, le=1_000)] = 5
+    """After so many attempts without an answer an endpoint is left alone for a while, then asked once."""
+    disable_after_s: Annotated[float, Meta(ge=0, le=365 * 86_400)] = 432_000.0
+    """After so long without success an endpoint is disabled; 0 never does."""
+    secret_overlap_s: Annotated[float, Meta(ge=0, le=365 * 86_400)] = 86_400.0
+    """How long the old secret signs beside the new one after the receiver was said to have this."""
+    proxy: Annotated[str, Meta(max_length=1_000)] = ""
+    """``http://[user:password@]host:port``: webhooks go out through it by ``CONNECT``; the environment has no say."""
 
     def __post_init__(self) -> None:
         """Refuse what is no network."""
@@ -73,10 +84,20 @@ class WebhookSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             self.networks()
         except ValueError as error:
             raise ValueError(f"allowed_networks must hold networks such as 10.1.0.0/16: {error}") from None
+        if self.proxy and not _is_proxy(self.proxy):
+            raise ValueError("proxy must look like http://host:port")
 
     def networks(self) -> tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, ...]:
         """Return ``allowed_networks`` as networks."""
         return tuple(ipaddress.ip_network(text) for text in self.allowed_networks)
+
+
+def _is_proxy(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme == "http" and bool(parts.hostname) and bool(parts.port) and parts.path in {"", "/"}
+    except ValueError:
+        return False
 
 
 class GatewaySettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

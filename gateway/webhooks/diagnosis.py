@@ -1,12 +1,16 @@
 """A test webhook, and what its outcome means to the person who sent it."""
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
+from typing import Any, Protocol
 from uuid import uuid4
 
-from contract.webhook import FeedbackNew, serialise, timestamp
-from gateway.webhooks.dialling import Fault
-from gateway.webhooks.sender import Outcome, Request
+from contract.webhook import FeedbackNew, timestamp
+from gateway.webhooks import forms
+from gateway.webhooks.access import Access
+from gateway.webhooks.attempt import Fault, Form, Outcome, Request
 
 _ADVICE = {
     Fault.DNS: "check the name in the URL, and that this machine can resolve names",
@@ -20,6 +24,7 @@ _ADVICE = {
     Fault.PROTOCOL: "check that an HTTP server listens there, and that the URL's http or https is right",
     Fault.REDIRECT: "enter the URL that it redirects to",
     Fault.SECRET: "remove the endpoint and add it again with its secret",
+    Fault.PROXY: "check the setting proxy under [webhooks], and what the proxy permits",
 }
 
 _ADVICE_FOR_STATUS = {
@@ -34,10 +39,14 @@ _ADVICE_FOR_STATUS = {
     410: "the receiver wants no more webhooks at this URL",
     413: "something before the receiver limits the body's size to less than 100,000 bytes",
     415: "the receiver does not take application/json",
+    530: "the mail server wants a user name and a password",
+    535: "the mail server does not know this user name and password",
+    550: "the mail server does not take mail from this sender, or for these recipients",
+    553: "the mail server does not take mail from this sender, or for these recipients",
 }
 
 
-def test_request(url: str, secrets: Sequence[str], *, page_url: str, now: datetime) -> Request:
+def test_request(way: Access, form: Form, *, page_url: str, now: datetime) -> Request:
     """Return a ``feedback.new`` with every field filled in and a text that says that it is a test."""
     payload = FeedbackNew(
         id=str(uuid4()),
@@ -51,15 +60,17 @@ def test_request(url: str, secrets: Sequence[str], *, page_url: str, now: dateti
         page_url=page_url,
         created_at=timestamp(now),
     )
-    return Request(url, str(uuid4()), serialise(payload), tuple(secrets))
+    return way.request(str(uuid4()), forms.body(form, payload))
 
 
 def explain(outcome: Outcome, *, signed: bool) -> list[str]:
     """Return what happened and what to do, line by line."""
+    reached = f" at {outcome.peer}" if outcome.peer else ""
     if outcome.fault is None:
         how = "a signed" if signed else "an unsigned"
-        return [f"delivered: the receiver accepted {how} test with {outcome.status} after {outcome.duration_ms} ms"]
-    lines = [f"failed after {outcome.duration_ms} ms: {outcome.error}"]
+        took = f"{outcome.status} after {outcome.duration_ms} ms"
+        return [f"delivered: the receiver{reached} accepted {how} test with {took}"]
+    lines = [f"failed after {outcome.duration_ms} ms{reached}: {outcome.error}"]
     advice = _ADVICE_FOR_STATUS.get(outcome.status or 0) if outcome.fault is Fault.STATUS else _ADVICE[outcome.fault]
     if advice is None:
         advice = "the receiver must answer with a status from 200 to 299; its log should say why it did not"
@@ -67,3 +78,56 @@ def explain(outcome: Outcome, *, signed: bool) -> list[str]:
     if outcome.answer:
         lines.append(f"the receiver said: {' '.join(outcome.answer.split())[:200]}")
     return lines
+
+
+class Attempts(Protocol):
+    """What makes attempts."""
+
+    def send(self, request: Request) -> Outcome:
+        """Make one."""
+
+
+def probe(sender: Attempts, request: Request, outcome: Outcome) -> list[str]:
+    """Send the test in other ways, and return what the receiver's answers say of how it verifies.
+
+    Each carries a ``Webhook-Id`` of its own, so that none is taken for a repetition.
+
+    Args:
+        sender: makes the attempts.
+        request: the test as it was sent.
+        outcome: what came of it.
+    """
+    if not outcome.is_answer or outcome.fault is Fault.REDIRECT:
+        return []
+    if not request.secrets:
+        return ["how it verifies cannot be seen: the endpoint has no secret"]
+
+    def accepts(**changes: Any) -> bool:
+        return sender.send(replace(request, webhook_id=str(uuid4()), **changes)).fault is None
+
+    # Raw verifiers do not care how the JSON is written; those that write it again accept only their own way.
+    spaced = json.dumps(json.loads(request.body)).encode("utf-8")
+    if outcome.fault is not None:
+        return [f"the likely reason: {_reason(accepts, spaced)}"]
+    lines = []
+    if accepts(secrets=(f"{request.secrets[-1]}-but-wrong",)):
+        lines.append("beware: the receiver accepts a wrong signature, and so anybody's webhooks; let it answer 401")
+    elif not accepts(body=spaced):
+        lines.append(
+            "the receiver verifies a body that it has written again, not the raw one; that works with these webhooks, "
+            "whose bytes are made for it"
+        )
+    else:
+        lines.append("the receiver verifies the raw body and refuses a wrong signature, as it should")
+    return lines
+
+
+def _reason(accepts: Callable[..., bool], spaced: bytes) -> str:
+    if accepts(body=spaced):
+        return (
+            "the receiver verifies not the raw body but one that it has written again, with blanks as Python's "
+            "json.dumps does; it must take the bytes as they come"
+        )
+    if accepts(secrets=()):
+        return "the receiver refuses every signature; without one it accepts the test"
+    return "the receiver has another secret; no way of writing the body was accepted"

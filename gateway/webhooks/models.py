@@ -8,24 +8,51 @@ from django.db.models.lookups import LessThanOrEqual
 
 from contract.webhook import MAX_BODY_BYTES
 from gateway.feedback.models import Feedback
+from gateway.webhooks.attempt import Form
 
 MAX_URL_CHARS = 2_000
 MAX_ERROR_CHARS = 500
 MAX_ANSWER_CHARS = 500
 
+_FORMS = [(form.value, form.value) for form in Form]
+
 
 class Endpoint(models.Model):
-    """Where webhooks go. A removed one stays for the history, without its secret."""
+    """Where webhooks go. A removed one stays for the history, without its secrets."""
 
     name = models.CharField(max_length=63)
+    form = models.CharField(max_length=16, choices=_FORMS, default=Form.WEBHOOK.value)
     url = models.CharField(max_length=MAX_URL_CHARS)
+    """As it may be shown: where the whole of it gives access, only its beginning."""
     enabled = models.BooleanField(default=True)
-    """While it is not, nothing new is made for it, and what is pending waits."""
+    """While it is not, nothing is sent; what is made for it is cancelled at once and can be sent again."""
     disabled_reason = models.CharField(max_length=200, blank=True)
     secret = models.BinaryField(null=True)
     """Encrypted; null sends without a signature."""
+    overlap_secret = models.BinaryField(null=True)
+    """Encrypted; signs too while secrets are exchanged: the new one until the receiver has it, then the old one."""
+    overlap_until = models.DateTimeField(null=True)
+    """Null until the receiver is said to have the new secret; afterwards, when the old one ceases to sign."""
+    private = models.BinaryField(null=True)
+    """Encrypted: custom headers, the whole URL, a mail server's password (`endpoints.Private`)."""
+    authorities = models.TextField(blank=True)
+    """Certificates (PEM) that alone are trusted to sign the receiver's; empty trusts the public ones."""
+    filters = models.JSONField(default=dict)
+    """What is sent to it (`filters.Filters`)."""
     created_at = models.DateTimeField()
+    changed_at = models.DateTimeField(null=True)
     removed_at = models.DateTimeField(null=True)
+
+    failing_since = models.DateTimeField(null=True)
+    """Of the first attempt that failed since the last that was accepted."""
+    failures = models.PositiveIntegerField(default=0)
+    """How many failed since then."""
+    silences = models.PositiveIntegerField(default=0)
+    """How many of the last attempts brought no answer at all."""
+    paused_until = models.DateTimeField(null=True)
+    """Nothing is sent before: it does not answer, or has asked for a pause."""
+    warned_at = models.DateTimeField(null=True)
+    """When the operator was told that it will be disabled if it goes on failing."""
 
     class Meta:
         """Constraints and order."""
@@ -36,7 +63,8 @@ class Endpoint(models.Model):
                 fields=["name"], condition=Q(removed_at__isnull=True), name="endpoint_name_is_unique"
             ),
             models.CheckConstraint(
-                condition=Q(removed_at__isnull=True) | Q(enabled=False, secret__isnull=True),
+                condition=Q(removed_at__isnull=True)
+                | Q(enabled=False, secret__isnull=True, overlap_secret__isnull=True, private__isnull=True),
                 name="endpoint_removed_is_silent",
             ),
         ]
@@ -56,6 +84,13 @@ class Delivery(models.Model):
         EXHAUSTED = "exhausted"
         CANCELLED = "cancelled"
 
+    class Cancelled(models.TextChoices):
+        """Why it was not sent."""
+
+        DISABLED = "disabled"
+        """Its endpoint was; it can be sent again."""
+        REMOVED = "removed"
+
     webhook_id = models.CharField(max_length=64, unique=True)
     """The same over all attempts, so that a receiver recognises a repetition."""
     event = models.CharField(max_length=32)
@@ -66,13 +101,19 @@ class Delivery(models.Model):
     body = models.BinaryField()
     state = models.CharField(max_length=16, choices=State, default=State.PENDING)
     attempts = models.PositiveIntegerField(default=0)
+    """All that were made; numbers the next one."""
+    tries = models.PositiveIntegerField(default=0)
+    """Those made since it was last told to be sent; its place in the schedule."""
     created_at = models.DateTimeField()
     next_due_at = models.DateTimeField(null=True)
     lease_until = models.DateTimeField(null=True)
     """Until then an attempt is under way and nobody else may begin one."""
     fence = models.BigIntegerField(default=0)
     """Grows with each claim; a result counts only under the number of the last one."""
+    slot = models.BigIntegerField(null=True)
+    """Those claimed together carry the same number, and are sent one after another."""
     finished_at = models.DateTimeField(null=True)
+    cancelled_because = models.CharField(max_length=16, choices=Cancelled, blank=True)
     last_status = models.PositiveIntegerField(null=True)
     last_error = models.CharField(max_length=MAX_ERROR_CHARS, blank=True)
 
@@ -106,6 +147,7 @@ class Delivery(models.Model):
             models.Index(
                 fields=["endpoint"], condition=Q(state="pending", lease_until__isnull=False), name="delivery_in_flight"
             ),
+            models.Index(fields=["endpoint", "created_at"], name="delivery_of_endpoint"),
         ]
 
     def __str__(self) -> str:
@@ -125,6 +167,8 @@ class Attempt(models.Model):
     error = models.CharField(max_length=MAX_ERROR_CHARS, blank=True)
     answer = models.CharField(max_length=MAX_ANSWER_CHARS, blank=True)
     """The beginning of the answer's body as plain text, for the operator's eyes."""
+    peer = models.CharField(max_length=64, blank=True)
+    """The address that was dialled."""
 
     class Meta:
         """Constraints and order."""

@@ -1,25 +1,37 @@
 """The outbox: deliveries are made in the transaction that gives cause, claimed with a lease, ended under its fence."""
 
+import random
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from uuid import UUID, uuid4
 
 from django.db import connection, transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 
-from contract.webhook import Event, Payload, event_of, serialise
-from gateway.errors import GatewayError
-from gateway.webhooks.models import MAX_ERROR_CHARS, Attempt, Delivery, Endpoint
-from gateway.webhooks.retry import Decision, Exhausted, Gone, RetryAfter
+from contract.webhook import Event, Payload, event_of
+from gateway.webhooks import access, filters, forms, standing, standing_rows
+from gateway.webhooks.access import Access
+from gateway.webhooks.attempt import Form, Request
+from gateway.webhooks.models import Delivery, Endpoint
 from gateway.webhooks.secrets import SecretBox
-from gateway.webhooks.sender import Outcome, Request
+from gateway.webhooks.standing import Limits
 
 LEASE_MARGIN_S = 20.0
 
 _ENDED = (Delivery.State.DELIVERED, Delivery.State.EXHAUSTED, Delivery.State.CANCELLED)
 
-IN_FLIGHT_PER_ENDPOINT = 4
-"""So that one receiver that hangs holds no more than so many requests."""
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How much is claimed at once, and when an endpoint is left alone."""
+
+    per_endpoint: int = 4
+    """So that one receiver that hangs holds no more than so many requests."""
+    limits: Limits = Limits(silences=5, disable_after_s=432_000.0)  # noqa: RUF009 (frozen)
+
+
+RULES = Rules()
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +40,11 @@ class Claim:
 
     delivery: int
     fence: int
+    slot: int
+    """Those of one slot are for one hand, which makes one attempt after another."""
     number: int
+    tries: int
+    """How many attempts of this round of the schedule were made before."""
     event: str
     feedback: UUID
     endpoint: int
@@ -37,31 +53,66 @@ class Claim:
 
 
 def enqueue(payload: Payload, *, now: datetime) -> int:
-    """Make the deliveries of one event for every enabled endpoint; return how many.
+    """Make the deliveries of one event for every endpoint that wants it; return how many are to be sent.
 
-    To be called within the transaction that gives cause to them. Done again, it does nothing.
+    For an endpoint that is disabled they are made too, cancelled, so that they can be sent when it works again. To be
+    called within the transaction that gives cause to them. Done again, it does nothing.
     """
-    body = serialise(payload)
     event = event_of(payload)
     feedback = UUID(payload.id)
+    bodies: dict[Form, bytes] = {}
     made = 0
-    for endpoint in Endpoint.objects.filter(enabled=True):
+    for endpoint in _that_want(payload, feedback):
         same = Delivery.objects.filter(endpoint=endpoint, feedback_id=feedback)
         if same.filter(event=event).exists():
             continue
-        after = None if event == Event.FEEDBACK_NEW else same.filter(event=Event.FEEDBACK_NEW).first()
+        form = Form(endpoint.form)
+        if form not in bodies:
+            bodies[form] = forms.body(form, payload)
         Delivery.objects.create(
             webhook_id=str(uuid4()),
             event=event,
             endpoint=endpoint,
             feedback_id=feedback,
-            after=after,
-            body=body,
+            after=None if event == Event.FEEDBACK_NEW else same.filter(event=Event.FEEDBACK_NEW).first(),
+            body=bodies[form],
             created_at=now,
-            next_due_at=now,
+            **({"next_due_at": now} if endpoint.enabled else _cancelled(Delivery.Cancelled.DISABLED, now)),
         )
-        made += 1
+        made += endpoint.enabled
     return made
+
+
+def _that_want(payload: Payload, feedback: UUID) -> list[Endpoint]:
+    found = list(Endpoint.objects.filter(removed_at__isnull=True))
+    if not any(endpoint.filters for endpoint in found):
+        return found
+    kiosk, is_testimonial = forms.origin(feedback)
+    return [
+        endpoint
+        for endpoint in found
+        if filters.load(endpoint.filters).let_through(payload, kiosk=kiosk, is_testimonial=is_testimonial)
+    ]
+
+
+def _cancelled(because: Delivery.Cancelled, now: datetime) -> dict[str, object]:
+    return {
+        "state": Delivery.State.CANCELLED,
+        "cancelled_because": because,
+        "next_due_at": None,
+        "lease_until": None,
+        "slot": None,
+        "finished_at": now,
+    }
+
+
+def cancel(endpoint: int, because: Delivery.Cancelled, *, now: datetime) -> int:
+    """Cancel what is pending for an endpoint; return how many that were.
+
+    An attempt that is under way and succeeds still counts.
+    """
+    pending = Delivery.objects.filter(endpoint=endpoint, state=Delivery.State.PENDING)
+    return pending.update(**_cancelled(because, now))
 
 
 def lease_s(deadline_s: float) -> float:
@@ -69,94 +120,139 @@ def lease_s(deadline_s: float) -> float:
     return 2 * deadline_s + LEASE_MARGIN_S
 
 
-def claim(most: int, box: SecretBox, *, now: datetime, lease_s: float) -> list[Claim]:
-    """Claim up to ``most`` due attempts for ``lease_s`` seconds, the oldest of each endpoint first, few for each.
+def claim(
+    most: int,
+    box: SecretBox,
+    *,
+    now: datetime,
+    lease_s: float,
+    rules: Rules = RULES,
+    rows: Callable[[int], int] = lambda _endpoint: 1,
+) -> list[Claim]:
+    """Claim due attempts for ``lease_s`` seconds, the oldest of each endpoint first, in up to ``most`` slots.
 
-    A delivery waits for the one that it comes ``after``; endpoints that are disabled are left alone.
+    A delivery waits for the one that it comes ``after``; endpoints that are disabled or paused are left alone. Of
+    one endpoint no more than a few slots are out at any time, over all processes.
+
+    Args:
+        most: how many slots there are hands for.
+        box: opens the endpoints' secrets.
+        now: the time.
+        lease_s: how long nobody else may claim them.
+        rules: how many slots of one endpoint may be out.
+        rows: how many deliveries of an endpoint go into one slot.
     """
-    until = now + timedelta(seconds=lease_s)
+    enabled = Endpoint.objects.filter(enabled=True)
+    endpoints = [each.pk for each in enabled if _room(each, rules, now) and _due(each, now).exists()]
     claims: list[Claim] = []
-    due = Q(state=Delivery.State.PENDING, next_due_at__lte=now)
-    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
-    in_order = Q(after__isnull=True) | Q(after__state__in=_ENDED)
-    if not Delivery.objects.filter(due, free, in_order, endpoint__enabled=True).exists():
+    if not endpoints or most <= 0:
         return claims
     with transaction.atomic():
-        for endpoint in Endpoint.objects.filter(enabled=True):
-            mine = Delivery.objects.filter(endpoint=endpoint, state=Delivery.State.PENDING)
-            room = min(IN_FLIGHT_PER_ENDPOINT - mine.filter(lease_until__gt=now).count(), most - len(claims))
-            if room <= 0:
-                continue
-            rows = mine.filter(due, free, in_order).order_by("next_due_at", "pk")
-            if connection.features.has_select_for_update_skip_locked:
-                rows = rows.select_for_update(skip_locked=True, of=("self",))
-            claims.extend(_lease(row, endpoint, box, until) for row in rows[:room])
+        for endpoint in _locked(enabled.filter(pk__in=endpoints)):
+            claimed = _claim_of(endpoint, most, box, rules, rows(endpoint.pk), now, now + timedelta(seconds=lease_s))
+            claims.extend(claimed)
+            most -= len({each.slot for each in claimed})
+            if most <= 0:
+                break
     return claims
 
 
-def _lease(row: Delivery, endpoint: Endpoint, box: SecretBox, until: datetime) -> Claim:
-    row.fence += 1
-    row.lease_until = until
-    row.save(update_fields=["fence", "lease_until"])
+def _locked(endpoints: QuerySet[Endpoint]) -> list[Endpoint]:
+    # Whoever holds an endpoint's row counts its slots alone; on SQLite the transaction itself is alone.
+    if connection.features.has_select_for_update_skip_locked:
+        endpoints = endpoints.select_for_update(skip_locked=True)
+    found = list(endpoints)
+    # By chance, so that with more to do than hands to do it none is always the last.
+    random.shuffle(found)
+    return found
+
+
+def _room(endpoint: Endpoint, rules: Rules, now: datetime) -> int:
+    return standing.room(standing_rows.of(endpoint), rules.per_endpoint, now=now)
+
+
+def _due(endpoint: Endpoint, now: datetime) -> QuerySet[Delivery]:
+    free = Q(lease_until__isnull=True) | Q(lease_until__lte=now)
+    in_order = Q(after__isnull=True) | Q(after__state__in=_ENDED)
+    mine = Delivery.objects.filter(endpoint=endpoint, state=Delivery.State.PENDING, next_due_at__lte=now)
+    return mine.filter(free, in_order)
+
+
+def _claim_of(
+    endpoint: Endpoint, most: int, box: SecretBox, rules: Rules, rows: int, now: datetime, until: datetime
+) -> list[Claim]:
+    leased = Delivery.objects.filter(endpoint=endpoint, state=Delivery.State.PENDING, lease_until__gt=now)
+    out = leased.values("slot").distinct().count()
+    room = min(_room(endpoint, rules, now) - out, most)
+    if room <= 0:
+        return []
+    if standing.is_careful(standing_rows.of(endpoint)):
+        rows = 1
+    fields = ("pk", "fence", "attempts", "tries", "webhook_id", "event", "feedback_id", "body")
+    found = list(_due(endpoint, now).order_by("next_due_at", "pk").values_list(*fields)[: room * rows])
+    in_slot = -(-len(found) // room)
+    way = access.of(endpoint, box, now=now)
+    claims: list[Claim] = []
+    for start in range(0, len(found), in_slot or 1):
+        slot = random.getrandbits(62)
+        part = found[start : start + in_slot]
+        mine = Delivery.objects.filter(pk__in=[row[0] for row in part], state=Delivery.State.PENDING)
+        if mine.update(fence=F("fence") + 1, lease_until=until, slot=slot) != len(part):
+            kept = set(Delivery.objects.filter(slot=slot).values_list("pk", flat=True))
+            part = [row for row in part if row[0] in kept]
+        claims.extend(_made_claim(endpoint, row, slot, way) for row in part)
+    return claims
+
+
+def _made_claim(
+    endpoint: Endpoint, row: tuple[int, int, int, int, str, str, UUID, bytes], slot: int, way: Access
+) -> Claim:
+    pk, fence, attempts, tries, webhook_id, event, feedback, body = row
     return Claim(
-        delivery=row.pk,
-        fence=row.fence,
-        number=row.attempts + 1,
-        event=row.event,
-        feedback=row.feedback_id,
+        delivery=pk,
+        fence=fence + 1,
+        slot=slot,
+        number=attempts + 1,
+        tries=tries,
+        event=event,
+        feedback=feedback,
         endpoint=endpoint.pk,
         endpoint_name=endpoint.name,
-        request=_request(endpoint, row.webhook_id, bytes(row.body), box),
+        request=way.request(webhook_id, bytes(body)),
     )
 
 
-def _request(endpoint: Endpoint, webhook_id: str, body: bytes, box: SecretBox) -> Request:
-    try:
-        secrets = () if endpoint.secret is None else (box.open(bytes(endpoint.secret)),)
-    except GatewayError as error:
-        return Request(endpoint.url, webhook_id, body, (), problem=str(error))
-    return Request(endpoint.url, webhook_id, body, secrets)
-
-
-def record(claimed: Claim, outcome: Outcome, decision: Decision, *, now: datetime) -> bool:
-    """Write down what came of an attempt; tell whether it still counted.
-
-    It does not if the lease ran out and somebody else has claimed the delivery since, or if it was cancelled.
-    """
-    values: dict[str, object] = {
-        "attempts": claimed.number,
-        "lease_until": None,
-        "last_status": outcome.status,
-        "last_error": outcome.error[:MAX_ERROR_CHARS],
-    }
-    if isinstance(decision, RetryAfter):
-        values["next_due_at"] = now + timedelta(seconds=decision.delay_s)
-    else:
-        lost = isinstance(decision, Exhausted | Gone)
-        values["state"] = Delivery.State.EXHAUSTED if lost else Delivery.State.DELIVERED
-        values["next_due_at"] = None
-        values["finished_at"] = now
+def give_back(claims: Iterable[Claim]) -> None:
+    """Free what was claimed and not attempted."""
+    fences = {each.delivery: each.fence for each in claims}
+    if not fences:
+        return
     with transaction.atomic():
-        mine = Delivery.objects.filter(pk=claimed.delivery, fence=claimed.fence, state=Delivery.State.PENDING)
-        if not mine.update(**values):
-            return False
-        Attempt.objects.create(
-            delivery_id=claimed.delivery,
-            number=claimed.number,
-            started_at=outcome.started_at,
-            duration_ms=outcome.duration_ms,
-            status=outcome.status,
-            fault=outcome.fault or "",
-            error=outcome.error[:MAX_ERROR_CHARS],
-            answer=outcome.answer,
-        )
-        if isinstance(decision, Gone):
-            Endpoint.objects.filter(pk=claimed.endpoint, enabled=True).update(
-                enabled=False, disabled_reason="the receiver answered 410 Gone"
-            )
-    return True
+        mine = [pk for pk, fence in _fences(fences) if fences[pk] == fence]
+        Delivery.objects.filter(pk__in=mine, state=Delivery.State.PENDING).update(lease_until=None, slot=None)
+
+
+def _fences(keys: Iterable[int]) -> list[tuple[int, int]]:
+    rows = Delivery.objects.filter(pk__in=list(keys))
+    if connection.features.has_select_for_update:
+        rows = rows.select_for_update()
+    return list(rows.values_list("pk", "fence"))
 
 
 def forget_leases() -> int:
     """Free what a former process had claimed; only for the one that alone runs on this database."""
-    return Delivery.objects.filter(lease_until__isnull=False).update(lease_until=None, fence=F("fence") + 1)
+    leased = Delivery.objects.filter(lease_until__isnull=False)
+    return leased.update(lease_until=None, slot=None, fence=F("fence") + 1)
+
+
+def disable(endpoint: int, reason: str, *, now: datetime) -> int:
+    """Disable an endpoint and cancel what is pending for it; return how many deliveries that were."""
+    Endpoint.objects.filter(pk=endpoint, enabled=True).update(enabled=False, disabled_reason=reason[:200])
+    return cancel(endpoint, Delivery.Cancelled.DISABLED, now=now)
+
+
+def enable(endpoint: int) -> None:
+    """Enable an endpoint, as one of which nothing bad is known."""
+    Endpoint.objects.filter(pk=endpoint).update(
+        enabled=True, disabled_reason="", **standing_rows.columns(standing.GOOD)
+    )

@@ -51,7 +51,7 @@ def decide(
     Args:
         status: the receiver's answer, None if there was none.
         failed: something else went wrong, such as a deadline; then the status does not count.
-        number: of the attempt, from 1.
+        number: of the attempt in this round of the schedule, from 1.
         delays_s: the wait before each repetition.
         retry_after_s: the wait that the receiver asks for.
         chance: from 0 to 1; how much of the jitter is added. Jitter only ever adds.

@@ -75,14 +75,15 @@ def test_the_analysis_and_the_webhook_bytes_are_those_of_the_contract() -> None:
     assert (row.status, row.engine) == ("done", "stub-1")
 
 
-def test_there_is_one_delivery_for_each_enabled_endpoint() -> None:
+def test_there_is_one_delivery_for_each_endpoint_and_it_is_held_back_for_one_that_is_disabled() -> None:
     one, two = endpoint("one"), endpoint("two")
-    Endpoint.objects.create(name="off", url="https://example.org/", enabled=False, created_at=NOW)
+    off = Endpoint.objects.create(name="off", url="https://example.org/", enabled=False, created_at=NOW)
     put(feedback_message())
     work()
     rows = Delivery.objects.all()
-    assert {row.endpoint_id for row in rows} == {one.pk, two.pk}
-    assert len({row.webhook_id for row in rows}) == 2
+    states = {row.endpoint_id: row.state for row in rows}
+    assert states == {one.pk: "pending", two.pk: "pending", off.pk: "cancelled"}
+    assert len({row.webhook_id for row in rows}) == 3
 
 
 def test_the_kiosks_own_page_url_is_taken() -> None:

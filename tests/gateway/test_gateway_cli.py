@@ -2,17 +2,19 @@
 
 import json
 import stat
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from contract import credentials
+from contract import credentials, signature
 from gateway import configuration
 from gateway.broker import passwords
 from gateway.cli.main import main
 from gateway.kiosks.models import Kiosk
-from gateway.webhooks.models import Endpoint
-from tests.gateway.support import NOW, Receiver, make_kiosk
+from gateway.webhooks.models import Delivery, Endpoint
+from tests.gateway.support import NOW, Receiver, make_kiosk, verifying_receiver
 from tests.gateway.test_gateway_outbox import enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -164,7 +166,7 @@ def test_a_mistake_in_an_endpoint_is_one_sentence(shell: Shell, arguments: tuple
     shell.fails("endpoint", "add", *arguments, status=2)
 
 
-@pytest.mark.parametrize("command", ["remove", "enable", "disable", "test"])
+@pytest.mark.parametrize("command", ["remove", "enable", "disable", "test", "show", "change", "resume", "rotated"])
 def test_an_endpoint_that_does_not_exist_is_said(shell: Shell, command: str) -> None:
     assert "no endpoint" in shell.fails("endpoint", command, "nothing")
 
@@ -225,3 +227,189 @@ def test_a_damaged_key_file_is_one_sentence(shell: Shell) -> None:
 def test_a_state_directory_that_cannot_be_used_is_one_sentence(shell: Shell) -> None:
     (shell.folder / "state").write_text("a file")
     assert "state directory" in shell.fails("kiosk", "list")
+
+
+SECRET = "a secret that is long"
+
+
+def deliveries(*webhook_ids: str) -> list[str]:
+    states = dict(Delivery.objects.values_list("webhook_id", "state"))
+    return [states[each] for each in webhook_ids]
+
+
+def ended(state: str = "exhausted") -> str:
+    """Put a delivery in that has come to its end; return its id."""
+    row = Delivery.objects.get(feedback=enqueue())
+    Delivery.objects.filter(pk=row.pk).update(state=state, next_due_at=None, finished_at=NOW)
+    return row.webhook_id
+
+
+def test_what_is_sent_to_an_endpoint_is_chosen_when_it_is_added_and_changed_later(shell: Shell) -> None:
+    shell("endpoint", "add", "hook", "https://example.org/x", "--sentiment", "negative", "--category", "bug")
+    assert "sentiment negative, category bug" in shell("endpoint", "show", "hook")[1]
+    shell("endpoint", "change", "hook", "--event", "feedback.wants_reply", "--testimonial", "no")
+    assert "event feedback.wants_reply, testimonial no" in shell("endpoint", "show", "hook")[1]
+    shell("endpoint", "change", "hook", "--url", "https://example.org/y")
+    assert "event feedback.wants_reply" in shell("endpoint", "show", "hook")[1]
+    shell("endpoint", "change", "hook", "--everything")
+    _, out, _ = shell("endpoint", "show", "hook")
+    assert "everything" in out
+    assert "https://example.org/y" in out
+    assert "last changed" in out
+
+
+def test_headers_come_from_a_file_and_only_their_names_are_shown(shell: Shell) -> None:
+    path = shell.folder / "headers"
+    path.write_text("Authorization: Bearer hidden\nX-Shop: 1\n")
+    assert shell("endpoint", "add", "hook", "https://example.org/x", "--headers-file", str(path))[0] == 0
+    _, out, _ = shell("endpoint", "show", "hook")
+    assert "Authorization, X-Shop" in out
+    assert "hidden" not in out
+    path.write_text("Host: elsewhere\n")
+    assert "Host" in shell.fails("endpoint", "change", "hook", "--headers-file", str(path), status=2)
+
+
+def test_a_ca_file_without_a_certificate_is_one_sentence(shell: Shell) -> None:
+    path = shell.folder / "ca.pem"
+    path.write_text("no certificate")
+    add = ("endpoint", "add", "hook", "https://example.org/x", "--ca-file", str(path))
+    assert "PEM" in shell.fails(*add, status=2)
+
+
+def test_a_secret_is_exchanged_step_by_step(shell: Shell, receiver: Receiver) -> None:
+    old, new = shell.folder / "old", shell.folder / "new"
+    old.write_text(SECRET)
+    shell("endpoint", "add", "hook", receiver.url, "--secret-file", str(old))
+    assert "--secret-file" in shell.fails("endpoint", "rotate", "hook")
+    assert "both secrets" in shell("endpoint", "rotate", "hook", "--generate-secret", str(new))[1]
+    assert "being exchanged for" in shell("endpoint", "list")[1]
+    shell("endpoint", "test", "hook")
+    assert "beside it until" in shell("endpoint", "rotated", "hook")[1]
+    shell("endpoint", "test", "hook")
+    before, after = (headers["Webhook-Signature"].split(",") for headers, _ in receiver.requests)
+    assert (len(before), len(after)) == (3, 3)
+    assert "not being exchanged" in shell.fails("endpoint", "rotated", "hook")
+    for (headers, body), secret in zip(receiver.requests, (SECRET, new.read_text().strip()), strict=True):
+        last = headers["Webhook-Signature"].rpartition("v1=")[2]
+        assert last == signature.digest(body, int(headers["Webhook-Timestamp"]), secret)
+
+
+def test_an_exchange_can_be_undone_and_needs_a_secret(shell: Shell) -> None:
+    shell("endpoint", "add", "plain", "https://example.org/x")
+    made = ("--generate-secret", str(shell.folder / "new"))
+    assert "no secret to exchange" in shell.fails("endpoint", "rotate", "plain", *made)
+    assert not (shell.folder / "new").exists()
+    shell("endpoint", "add", "hook", "https://example.org/x", "--generate-secret", str(shell.folder / "old"))
+    shell("endpoint", "rotate", "hook", *made)
+    assert "forgotten" in shell("endpoint", "rotate", "hook", "--undo")[1]
+    assert "being exchanged" not in shell("endpoint", "list")[1]
+
+
+def test_a_disabled_endpoint_is_resumed_with_what_was_held_back(shell: Shell) -> None:
+    make_kiosk("shop-1")
+    shell("endpoint", "add", "hook", "https://example.org/x")
+    enqueue()
+    assert "1 deliveries" in shell("endpoint", "disable", "hook")[1]
+    enqueue()
+    assert "2 deliveries" in shell("endpoint", "resume", "hook")[1]
+    assert set(Delivery.objects.values_list("state", flat=True)) == {"pending"}
+
+
+def test_deliveries_are_sent_again_by_id_and_by_filter(shell: Shell) -> None:
+    make_kiosk("shop-1")
+    shell("endpoint", "add", "hook", "https://example.org/x")
+    one, two, three = ended(), ended(), ended("delivered")
+    assert one in shell("deliveries", "replay", one)[1]
+    assert deliveries(one, two, three) == ["pending", "exhausted", "delivered"]
+    assert "0 deliveries" in shell("deliveries", "replay", "--endpoint", "hook", "--since", "2026-03-02")[1]
+    assert "1 deliveries" in shell("deliveries", "replay", "--endpoint", "hook", "--since", "2026-03-01T12:00Z")[1]
+    assert deliveries(one, two, three) == ["pending", "pending", "delivered"]
+    assert "1 deliveries" in shell("deliveries", "replay", "--state", "delivered", "--until", "2026-03-02")[1]
+    assert "Webhook-Id" in shell.fails("deliveries", "replay", status=2)
+    assert "Webhook-Id" in shell.fails("deliveries", "replay", one, "--state", "delivered", status=2)
+    assert "no delivery" in shell.fails("deliveries", "replay", "nothing")
+
+
+def test_a_test_that_is_refused_says_the_likely_reason(shell: Shell) -> None:
+    def judge(verify: Callable[[bytes, str], bool]) -> str:
+        with verifying_receiver(verify) as url:
+            shell("endpoint", "change", "hook", "--url", url)
+            return shell("endpoint", "test", "hook", "--probe")[1]
+
+    def signed(body: bytes, header: str, secret: str = SECRET) -> bool:
+        moment_s = int(header.split(",")[0].removeprefix("t=")) if header else 0
+        return header == signature.sign(body, moment_s, [secret])
+
+    def write_again(body: bytes, **style: Any) -> bytes:
+        return json.dumps(json.loads(body), **style).encode()
+
+    path = shell.folder / "secret"
+    path.write_text(SECRET)
+    shell("endpoint", "add", "hook", "http://127.0.0.1:1/", "--secret-file", str(path))
+    assert "verifies the raw body and refuses" in judge(signed)
+    compact = {"ensure_ascii": False, "separators": (",", ":")}
+    assert "written again, not the raw one" in judge(lambda body, head: signed(write_again(body, **compact), head))
+    assert "Python's json.dumps" in judge(lambda body, head: signed(write_again(body), head))
+    assert "another secret" in judge(lambda body, head: signed(body, head, "another secret, as long"))
+    assert "accepts a wrong signature" in judge(lambda _body, _head: True)
+    assert "without one it accepts" in judge(lambda _body, head: not head)
+
+
+def test_a_slack_endpoint_shows_no_more_than_the_beginning_of_its_url(shell: Shell, receiver: Receiver) -> None:
+    path = shell.folder / "url"
+    path.write_text(f"{receiver.url}/services/hidden\n")
+    assert shell("endpoint", "add", "team", "--slack", "--url-file", str(path))[0] == 0
+    listed, shown = shell("endpoint", "list")[1], shell("endpoint", "show", "team")[1]
+    assert "hidden" not in listed + shown
+    row = Endpoint.objects.get()
+    assert row.private is not None
+    assert b"hidden" not in bytes(row.private)
+    assert shell("endpoint", "test", "team")[0] == 0
+    ((headers, body),) = receiver.requests
+    assert "Webhook-Signature" not in headers
+    assert json.loads(body)["blocks"][0]["text"]["text"] == "New feedback: positive, praise"
+    shell("endpoint", "change", "team", "--sentiment", "negative")
+    assert shell("endpoint", "test", "team")[0] == 0
+
+
+def test_mail_is_set_up_with_a_password_from_a_file(shell: Shell) -> None:
+    path = shell.folder / "password"
+    path.write_text("hidden\n")
+    mail = (
+        "--from",
+        "kiosk@shop.example",
+        "--to",
+        "boss@shop.example",
+        "--username",
+        "me",
+        "--password-file",
+        str(path),
+    )
+    assert shell("endpoint", "add", "boss", "smtps://mail.example.org", *mail, "--category", "bug")[0] == 0
+    shown = shell("endpoint", "show", "boss")[1]
+    assert "boss@shop.example" in shown
+    assert "category bug" in shown
+    assert "hidden" not in shown
+    row = Endpoint.objects.get()
+    assert row.private is not None
+    assert b"hidden" not in bytes(row.private)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("smtps://mail.example.org",),
+        ("smtps://mail.example.org", "--from", "a@b.example"),
+        ("smtps://mail.example.org/path", "--from", "a@b.example", "--to", "c@d.example"),
+        ("smtps://mail.example.org", "--slack", "--from", "a@b.example", "--to", "c@d.example"),
+        ("smtps://mail.example.org", "--from", "nobody", "--to", "c@d.example"),
+        ("smtps://mail.example.org", "--from", "a@b.example", "--to", "c@d.example", "--username", "me"),
+        ("https://example.org/", "--to", "c@d.example"),
+        ("https://example.org/", "--slack", "--secret-file", "secret"),
+    ],
+)
+def test_a_mistake_in_a_slack_or_mail_endpoint_is_one_sentence(shell: Shell, arguments: tuple[str, ...]) -> None:
+    (shell.folder / "secret").write_text(SECRET)
+    paths = [str(shell.folder / each) if each == "secret" else each for each in arguments]
+    shell.fails("endpoint", "add", "hook", *paths, status=2)
+    assert Endpoint.objects.count() == 0

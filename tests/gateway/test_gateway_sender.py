@@ -1,5 +1,6 @@
 """One attempt, over real sockets."""
 
+import gzip
 import ipaddress
 import json
 import socket
@@ -16,21 +17,24 @@ from contract import signature
 from gateway.broker import certificates
 from gateway.broker.certificates import TlsFiles
 from gateway.webhooks import diagnosis
+from gateway.webhooks.access import Access
 from gateway.webhooks.addresses import Address
-from gateway.webhooks.dialling import Fault
-from gateway.webhooks.sender import MAX_ANSWER_BYTES, Outcome, Request, Sender, parse_retry_after
+from gateway.webhooks.attempt import Fault, Form, Outcome, Request
+from gateway.webhooks.dialling import resolve
+from gateway.webhooks.sender import MAX_ANSWER_BYTES, Sender, parse_retry_after
 from tests.gateway.support import NOW, Receiver, raw_server, wait_until
 
 LOOPBACK = [ipaddress.ip_network("127.0.0.1/32")]
 BODY = '{"event":"feedback.new","feedback":{"transcript":"schön\u2028"}}'.encode()
 SECRET = "a secret that is long"
+OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
+CLOSING = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nok"
 
 
 def sender(
     deadline_s: float = 5.0, resolver: Callable[[str, int], Sequence[Address]] | None = None, allowed: bool = True
 ) -> Sender:
-    options = {} if resolver is None else {"resolver": resolver}
-    return Sender(deadline_s=deadline_s, allowed=LOOPBACK if allowed else [], **options)
+    return Sender(deadline_s=deadline_s, allowed=LOOPBACK if allowed else [], resolver=resolver or resolve)
 
 
 def request(url: str, *secrets: str) -> Request:
@@ -149,16 +153,19 @@ def test_a_name_that_is_not_resolved_in_time_is_left_at_the_deadline() -> None:
     assert outcome.duration_ms < 2_000
 
 
-def test_of_a_huge_answer_only_the_beginning_is_read() -> None:
-    sent = []
-
+def _flood(head: bytes, sent: list[int]) -> Callable[[socket.socket], None]:
     def talk(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n")
+        connection.sendall(head)
         for _ in range(2_000):
             connection.sendall(b"x" * 65_536)
             sent.append(65_536)
 
-    with raw_server(talk) as port:
+    return talk
+
+
+def test_of_a_huge_answer_that_tells_its_length_only_the_beginning_is_read() -> None:
+    sent: list[int] = []
+    with raw_server(_flood(b"HTTP/1.1 200 OK\r\nContent-Length: 131072000\r\n\r\n", sent)) as port:
         outcome = post(port)
     assert (outcome.status, outcome.fault) == (200, None)
     assert len(outcome.answer) == 500
@@ -166,12 +173,121 @@ def test_of_a_huge_answer_only_the_beginning_is_read() -> None:
     assert MAX_ANSWER_BYTES == 8_192
 
 
-def test_a_compressed_bomb_is_not_unpacked() -> None:
+@pytest.mark.parametrize(
+    "head",
+    [
+        b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n7d00000\r\n",
+    ],
+)
+def test_an_endless_answer_is_a_failure_whatever_its_status(head: bytes) -> None:
+    sent: list[int] = []
+    with raw_server(_flood(head, sent)) as port:
+        outcome = post(port)
+    assert (outcome.status, outcome.fault) == (200, Fault.PROTOCOL)
+    assert not outcome.is_answer
+    assert sum(sent) < 2_000 * 65_536
+
+
+def test_a_compressed_bomb_is_a_failure_and_is_not_unpacked() -> None:
+    bomb = gzip.compress(bytes(50_000_000))[:8_000]
+
     def talk(connection: socket.socket) -> None:
-        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\n\x1f\x8b\x00\x00")
+        head = f"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: {len(bomb)}\r\n\r\n"
+        connection.sendall(head.encode() + bomb)
 
     with raw_server(talk) as port:
-        assert post(port).fault is None
+        outcome = post(port)
+    assert (outcome.status, outcome.fault) == (200, Fault.PROTOCOL)
+    assert len(outcome.answer) <= 500
+
+
+@pytest.mark.parametrize(
+    "part",
+    [
+        b"HTTP/1.1 200 OK",
+        b"HTTP/1.1 200 OK\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text/pl",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nabc",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nab",
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n",
+    ],
+)
+def test_an_answer_that_ends_in_the_middle_is_a_failure_whatever_its_status(part: bytes) -> None:
+    def talk(connection: socket.socket) -> None:
+        connection.sendall(part)
+        connection.shutdown(socket.SHUT_WR)
+        connection.recv(1)
+
+    with raw_server(talk) as port:
+        outcome = post(port)
+    assert outcome.fault is Fault.PROTOCOL
+    assert not outcome.is_answer
+    assert outcome.duration_ms < 2_000
+
+
+def test_a_connection_is_kept_and_used_again(receiver: Receiver) -> None:
+    sending = sender()
+    outcomes = [sending.send(request(receiver.url)) for _ in range(3)]
+    assert [each.fault for each in outcomes] == [None] * 3
+    assert {each.peer for each in outcomes} == {"127.0.0.1"}
+    assert receiver.connections == 1
+    sending.close()
+
+
+def test_a_kept_connection_that_the_receiver_closed_is_replaced_without_a_failure() -> None:
+    connections: list[int] = []
+
+    def talk(connection: socket.socket) -> None:
+        connections.append(1)
+        connection.sendall(OK)
+        if len(connections) == 1:
+            # Takes the second request, and is gone without a word.
+            connection.recv(65_536)
+            return
+        while connection.recv(65_536):
+            connection.sendall(OK)
+
+    sending = sender()
+    with raw_server(talk) as port:
+        target = request(f"http://127.0.0.1:{port}/")
+        assert [sending.send(target).fault for _ in range(3)] == [None] * 3
+        sending.close()
+    assert len(connections) == 2
+
+
+def test_a_new_connection_that_is_closed_without_an_answer_is_a_failure_at_once() -> None:
+    connections: list[int] = []
+    with raw_server(lambda _connection: connections.append(1)) as port:
+        assert post(port).fault is Fault.PROTOCOL
+    assert len(connections) == 1
+
+
+def test_what_a_receiver_sends_unasked_is_not_taken_for_the_next_answer() -> None:
+    answers = [OK + OK, b"HTTP/1.1 500 No\r\nContent-Length: 0\r\n\r\n"]
+    sending = sender()
+    with raw_server(lambda connection: connection.sendall(answers.pop(0))) as port:
+        target = request(f"http://127.0.0.1:{port}/")
+        first, second = sending.send(target), sending.send(target)
+        sending.close()
+    assert (first.status, second.status) == (200, 500)
+
+
+def test_the_address_is_checked_again_for_each_new_connection() -> None:
+    answers = [ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("10.0.0.1")]
+    asked: list[str] = []
+
+    def rebinding(host: str, _port: int) -> list[Address]:
+        asked.append(host)
+        return [answers[min(len(asked), 2) - 1]]
+
+    sending = sender(resolver=rebinding)
+    with raw_server(lambda connection: connection.sendall(CLOSING)) as port:
+        target = request(f"http://receiver.example:{port}/")
+        first, second = sending.send(target), sending.send(target)
+    assert (first.fault, second.fault) == (None, Fault.REFUSED_ADDRESS)
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("answer", [b"", b"SSH-2.0-OpenSSH\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x00" * 100])
@@ -361,7 +477,7 @@ def test_secrets_and_bodies_do_not_show_in_a_request() -> None:
 
 
 def test_the_test_event_has_every_field_and_can_be_signed(receiver: Receiver) -> None:
-    made = diagnosis.test_request(receiver.url, [SECRET], page_url="https://gw/k/test", now=NOW)
+    made = diagnosis.test_request(Access(receiver.url, (SECRET,)), Form.WEBHOOK, page_url="https://gw/k/test", now=NOW)
     outcome = sender().send(made)
     assert "signed" in diagnosis.explain(outcome, signed=True)[0]
     feedback = json.loads(receiver.requests[0][1])["feedback"]
