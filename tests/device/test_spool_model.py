@@ -55,7 +55,7 @@ class SpoolMachine(RuleBasedStateMachine):
     def release(self, name: str) -> None:
         self.spool.release(name)
         if name in self.model and self.model[name].state == "held":
-            self.model[name] = Kept("waiting", self.number())
+            self.model[name] = replace(self.model[name], state="waiting", sequence=self.number())
 
     @rule(name=NAMES)
     def take_back(self, name: str) -> None:
