@@ -63,7 +63,7 @@ format:
 
 bench: ## every benchmark, each as a ratio against a bare loop doing the same work
 	@scripts/prepare test
-	@for one in transcription thanks first_sound speech_activity ingest delivery panel panel_replug; do .venv/bin/python -m benchmarks.$$one || exit 1; done
+	@for one in transcription thanks first_sound speech_activity ingest store delivery panel panel_replug; do .venv/bin/python -m benchmarks.$$one || exit 1; done
 
 lock: ## the locked requirements anew, from pyproject.toml
 	@scripts/lock
