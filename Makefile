@@ -98,7 +98,7 @@ format:
 
 bench: ## every benchmark, each as a ratio against a bare loop doing the same work
 	@scripts/prepare test
-	@for one in transcription ear thanks first_sound speech_activity ingest delivery claims uplink_drain panel panel_replug agent_rest; do .venv/bin/python -m benchmarks.$$one || exit 1; done
+	@for one in transcription ear thanks first_sound speech_activity ingest store delivery claims uplink_drain panel panel_replug agent_rest; do .venv/bin/python -m benchmarks.$$one || exit 1; done
 
 lock: ## the locked requirements anew, from pyproject.toml
 	@scripts/lock
