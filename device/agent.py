@@ -139,8 +139,8 @@ class Agent:
         try:
             self._tend(self._monotonic())
             self._take(event)
-        except Exception:  # noqa: BLE001 a kiosk that goes on is better than one that waits for its restart
-            self._defects.add(event, self._monotonic())
+        except Exception as error:  # noqa: BLE001 a kiosk that goes on is better than one that waits for its restart
+            self._defects.add(event, error, self._monotonic())
             self._recover()
 
     def _recover(self) -> None:
@@ -148,8 +148,8 @@ class Agent:
         for effect in todo:
             try:
                 self._carry_out(effect)
-            except Exception:  # noqa: BLE001 the other parts are told all the same
-                self._defects.add(effect, self._monotonic())
+            except Exception as error:  # noqa: BLE001 the other parts are told all the same
+                self._defects.add(effect, error, self._monotonic())
 
     def _tend(self, now_s: float) -> None:
         for button in self._buttons.newly_stuck(now_s):
