@@ -75,6 +75,7 @@ class Kiosk:
             agent_version=agent_version(),
             consent_version=settings.visit.consent_version,
             on_turn=self._turn,
+            stuck_s=settings.visit.stuck_s,
         )
         self._uplink = Uplink(
             self._spool,

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import msgspec
 
+from audio.protocol import Transcript
 from contract.messages import Feedback, Word
 from contract.text import MAX_TRANSCRIPT_CHARS, clean
 from device.clock import Stamp
@@ -23,6 +24,28 @@ class Record(msgspec.Struct, frozen=True, kw_only=True):
     model: str
     agent_version: str
     consent_version: str | None
+
+
+def record_of(
+    visit: str, pressed: Stamp, transcript: Transcript, agent_version: str, consent_version: str | None
+) -> Record:
+    """Return what is kept of a visit."""
+    return Record(
+        id=visit,
+        pressed=pressed,
+        transcript=transcript.text or "",
+        language=transcript.language,
+        confidence=transcript.confidence,
+        words=tuple(
+            Word(word=word.word, start_s=word.start_s, end_s=word.end_s, confidence=word.confidence)
+            for word in transcript.words
+        ),
+        speech_s=transcript.speech_s,
+        audio_s=transcript.audio_s,
+        model=transcript.model,
+        agent_version=agent_version,
+        consent_version=consent_version,
+    )
 
 
 def feedback_of(record: Record, *, kiosk: str, sequence: int, time: tuple[datetime, bool]) -> Feedback:

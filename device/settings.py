@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from audio.models.catalogue import DEFAULT_URL as DEFAULT_CATALOGUE
 from audio.settings import AudioSettings
+from device.buttons import STUCK_S
 from device.timekeeper import PATIENCE_S
 from device.visit.limits import Limits
 
@@ -32,6 +33,10 @@ class VisitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     finishing_max_s: _Span = Limits().finishing_max_s
     thanks_s: _Span = Limits().thanks_s
     notice_s: _Span = Limits().notice_s
+    interval_s: Annotated[float, Meta(ge=0, le=600)] = Limits().interval_s
+    """So long after a closing scene has begun no visit begins; 0 switches it off."""
+    stuck_s: Annotated[float, Meta(ge=5, le=86400)] = STUCK_S
+    """A button that is down for longer than this is reported as stuck."""
     consent_version: Annotated[str, Meta(max_length=200)] | None = None
     """Names the text about recording that the store shows at the kiosk; travels with each feedback."""
 
@@ -43,6 +48,7 @@ class VisitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             finishing_max_s=self.finishing_max_s,
             thanks_s=self.thanks_s,
             notice_s=self.notice_s,
+            interval_s=self.interval_s,
         )
 
 
