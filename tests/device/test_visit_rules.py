@@ -137,7 +137,7 @@ class Visitors(RuleBasedStateMachine):
         self.agent = Agent(
             spool=self.spool,  # type: ignore[arg-type]
             feed=EventFeed(self.folder),
-            clock=FakeClock(),  # type: ignore[arg-type]
+            clock=FakeClock(),
             limits=LIMITS,
             agent_version="test",
             consent_version=None,
