@@ -10,7 +10,8 @@ monotonic clock's. Commands come as lines on the standard input:
     cancel            *cancel* now, for the visit before
     stop              the end
 
-Without ``--by-hand`` visitors come by themselves, one after the other. With it, a gateway in this process is silent.
+Without ``--by-hand`` visitors come by themselves, one after the other. With it, and with ``--silent``, the gateway in
+this process sends no receipt.
 
 `VOISEBACK_TEST_SYNCHRONOUS` set to ``OFF`` or ``NORMAL`` weakens the database's commits, to show that a test sees it.
 """
@@ -361,7 +362,7 @@ def _report_spool(spool: Spool) -> None:
 def _make_link(arguments: argparse.Namespace, chance: random.Random) -> tuple[str, Callable[..., Link]]:
     """Return the kiosk's id and how it connects."""
     if arguments.credentials is None:
-        return KIOSK_ID, NearGateway(chance, is_silent=arguments.by_hand).link
+        return KIOSK_ID, NearGateway(chance, is_silent=arguments.silent or arguments.by_hand).link
     access = broker_credentials.load(arguments.credentials)
     if arguments.port is not None:
         access = structs.replace(access, port=arguments.port)
@@ -380,6 +381,7 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--run", type=Path, required=True, help="where the event feed lies")
     parser.add_argument("--seed", default="0")
     parser.add_argument("--by-hand", action="store_true", help="visitors come when they are told to")
+    parser.add_argument("--silent", action="store_true", help="no receipt comes")
     parser.add_argument("--thanks-s", type=float, default=0.1, help="how long thanks are shown, by hand")
     parser.add_argument("--credentials", type=Path, help="of a real broker; without it receipts come from this process")
     parser.add_argument("--port", type=int, help="of the broker, instead of the one in the credentials")

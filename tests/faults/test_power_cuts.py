@@ -51,13 +51,13 @@ def _needs_a_disk() -> None:
 class Cutter:
     """Kiosks whose power is cut again and again."""
 
-    def __init__(self, folder: Path, synchronous: str = "FULL") -> None:
+    def __init__(self, folder: Path, *options: str, synchronous: str = "FULL") -> None:
         self.ledger = Ledger()
         self.wrong: list[str] = []
         self.remains: Counter[Remains] = Counter()
         self.weakened: set[str] = set()
         """How the last kiosk committed instead of `FULL`."""
-        self._folder = folder
+        self._folder, self._options = folder, options
         self._environment = {"VOISEBACK_TEST_SYNCHRONOUS": synchronous}
         self._image: Image = {}
 
@@ -76,7 +76,7 @@ class Cutter:
         """
         self.remains[remains] += 1
         mounted = Mounted(self._image)
-        options = ("--seed", str(chance.randrange(2**32)))
+        options = (*self._options, "--seed", str(chance.random()))
         try:
             with FastKiosk(self._folder, mounted.path, *options, environment=self._environment) as kiosk:
                 if not early:
@@ -136,7 +136,7 @@ def test_weaker_commits_are_seen_to_lose(tmp_path: Path, synchronous: str, capsy
     chance = random.Random(int.from_bytes(os.urandom(4)))
     thanked = lost = unopened = 0
     for _ in range(WEAK_CUTS):
-        cutter = Cutter(tmp_path, synchronous)
+        cutter = Cutter(tmp_path, "--silent", synchronous=synchronous)
         cutter.new_disk()
         cutter.live(Remains.NOTHING, chance, thanks=20)
         assert cutter.weakened == {synchronous}
