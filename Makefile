@@ -1,9 +1,11 @@
 # `make demo` and `make test` set everything up that they need. See README.md.
 PYTHON ?= python3
 ARGS ?=
+# Most of the tests' time is waiting for sound in real time, so more of them run at once than there are cores.
+WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults race receivers firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults race receivers firmware fuzz panel-endurance microphone-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -11,11 +13,11 @@ demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everythi
 
 test: ## all tests, with real broker, recogniser, microphone plugin and Node.js receiver
 	@scripts/prepare test
-	@.venv/bin/pytest -q $(ARGS)
+	@.venv/bin/pytest -q -n $(WORKERS) --dist loadfile $(ARGS)
 
 test-quick: ## the tests that start no server: under a minute
 	@scripts/prepare test
-	@.venv/bin/pytest -q -m "not servers" $(ARGS)
+	@.venv/bin/pytest -q -n $(WORKERS) -m "not servers" $(ARGS)
 
 faults: ## the whole matrix: agent, gateway and broker killed 20 times each
 	@scripts/prepare test
@@ -46,6 +48,15 @@ microphone-endurance: ## every fault of a microphone, at rest and in a visit, an
 	@scripts/prepare test
 	@VOISEBACK_MIC_CYCLES=50 .venv/bin/pytest -q tests/audio/test_audio_faults.py --timeout=3600 $(ARGS)
 
+systemd-container: ## both units under a real systemd in a container: watchdog, kills, sandbox, a visit; as root
+	@scripts/prepare container
+	@scripts/prepare test
+	@.venv/bin/pytest -q tests/systemd/in_container.py --timeout=1800 $(ARGS)
+
+agent-soak: ## a simulated day of fifty visits an hour through the agent, which must not grow
+	@scripts/prepare test
+	@.venv/bin/python -m benchmarks.agent_soak $(ARGS)
+
 demonstration-model: ## the demonstration model anew, from text to word error rates; an hour and a half on two cores
 	@scripts/prepare model
 	@build/demo_model/venv/bin/python -m audio.demo_model all
@@ -67,7 +78,7 @@ format:
 
 bench: ## every benchmark, each as a ratio against a bare loop doing the same work
 	@scripts/prepare test
-	@for one in transcription thanks first_sound speech_activity ingest delivery claims panel panel_replug; do .venv/bin/python -m benchmarks.$$one || exit 1; done
+	@for one in transcription thanks first_sound speech_activity ingest delivery claims panel panel_replug agent_rest; do .venv/bin/python -m benchmarks.$$one || exit 1; done
 
 lock: ## the locked requirements anew, from pyproject.toml
 	@scripts/lock

@@ -5,7 +5,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Final
 
-from audio.ear_stats import EarStats
+from audio.ear_stats import EarProgress, EarStats
 from audio.kept_sound import tag_of
 from audio.languages import Languages
 from audio.microphone_care import MicrophoneCare
@@ -176,6 +176,10 @@ class EarAccount:
     def was_steady(self, now_s: float) -> bool:
         """Whether the ear has worked for some time."""
         return self._vigil is not None and self._vigil.was_steady(now_s)
+
+    def progress(self, turns: int) -> EarProgress:
+        """How far it has come, while the watch has taken so many turns. Safe without the lock."""
+        return EarProgress(is_ready=self.is_ready, turns=turns, starts=self._starts, blocks=self._heartbeat.blocks)
 
     def stats(self, pid: int | None, kept_bytes: int, last_words: tuple[str, ...]) -> EarStats:
         """All of it, for the health report."""

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Final, Self
 
 from audio.ear_account import EarAccount
-from audio.ear_stats import EarStats
+from audio.ear_stats import EarProgress, EarStats
 from audio.ear_watch import EarWatch
 from audio.protocol import Begin, EarEvent, Finish, LanguageUnusable
 from audio.settings import AudioSettings
@@ -141,6 +141,11 @@ class EarProcess:
                 self._account.set(settings)
             if self._watch is not None:
                 self._watch.restart()
+
+    def progress(self) -> EarProgress:
+        """How far the ear and the watch over it have come. It takes no lock, so it answers even if the watch hangs."""
+        watch = self._watch
+        return self._account.progress(watch.turns if watch is not None else 0)
 
     def stats(self) -> EarStats:
         """What the ear is doing now."""

@@ -22,6 +22,17 @@ class LanguageStats(msgspec.Struct, frozen=True):
     """Why it is unusable."""
 
 
+class EarProgress(msgspec.Struct, frozen=True):
+    """Whether the ear and the watch over it move on. Two that are equal, some time apart, show that it stands."""
+
+    is_ready: bool
+    turns: int
+    """Of the watch, which comes by several times a second, and every few seconds where there is no ear."""
+    starts: int
+    blocks: int
+    """Of sound, of the newest ear; they grow every second while it is ready."""
+
+
 class EarStats(msgspec.Struct, frozen=True):
     """What the ear is doing, for the health report."""
 

@@ -59,6 +59,8 @@ class EarWatch(threading.Thread):
         self._stop_asked = False
         self._delay_s = limits.retry_first_s
         self._last_words: tuple[str, ...] = ()
+        self.turns = 0
+        """How often this thread has come by; it stands still where the thread hangs."""
 
     # ------------------------------------------------------------ any thread, under the lock
 
@@ -116,6 +118,7 @@ class EarWatch(threading.Thread):
     def run(self) -> None:
         """Start ears until `stop`."""
         while not self._stop_asked:
+            self.turns += 1
             try:
                 makes_haste = self._live()
             except Exception:
@@ -167,6 +170,7 @@ class EarWatch(threading.Thread):
             selector.register(self._wake_pipe.fd, selectors.EVENT_READ)
             while True:
                 ready_fds = {key.fd for key, _ in selector.select(LOOK_S)}
+                self.turns += 1
                 self._wake_pipe.clear()
                 child.read_stderr()
                 self._hand_out()
@@ -243,6 +247,7 @@ class EarWatch(threading.Thread):
                 if left_s <= 0:
                     return
                 selector.select(left_s)
+                self.turns += 1
                 self._wake_pipe.clear()
                 self._hand_out()
 

@@ -65,7 +65,7 @@ class Feedback(Message, frozen=True):
     consent_version: ShortText | None
 
     def __post_init__(self) -> None:
-        _check_time(self.created_at)
+        check_time(self.created_at)
 
 
 class Reply(Message, frozen=True):
@@ -80,7 +80,7 @@ class Reply(Message, frozen=True):
     consent_version: ShortText
 
     def __post_init__(self) -> None:
-        _check_time(self.created_at)
+        check_time(self.created_at)
 
 
 class Receipt(Message, frozen=True):
@@ -172,7 +172,12 @@ def _refuse_constant(name: str) -> NoReturn:
     raise MessageError(f"the message holds {name}, which is no JSON")
 
 
-def _check_time(moment: datetime) -> None:
+def check_time(moment: datetime) -> None:
+    """Accept a time that can be told in UTC.
+
+    Raises:
+        ValueError: it lies before the first or after the last year of the calendar.
+    """
     try:
         moment.astimezone(UTC)
     except OverflowError:

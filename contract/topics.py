@@ -22,6 +22,7 @@ class Channel(StrEnum):
     REPLY = "reply"
     RECEIPT = "receipt"
     STATUS = "status"
+    HEALTH = "health"
 
 
 class TopicError(ValueError):

@@ -16,11 +16,12 @@ from device.clock import Clock
 from device.event_feed import EventFeed
 from device.record import Record
 from device.spool import Spool, SpoolError
+from device.stats import AgentStats
 from device.uplink import Offline, Online, Settled, UplinkEvent
 from device.visit import effects, events
 from device.visit.limits import Limits
 from device.visit.machine import deadline_s, step
-from device.visit.states import Idle, Notice, State, Visit
+from device.visit.states import Finishing, Idle, Notice, OutOfService, Phase, Recording, State, Thanks, Visit
 from firmware_bridge import Button, ButtonPressed, ButtonReleased, PanelEvent, PanelOffline, PanelOnline, Scene
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,15 @@ log = logging.getLogger(__name__)
 LEVEL_FLOOR_DBFS = -60.0
 """Shown as nothing on the panel; the full scale is 0 dBFS."""
 OWN_LANGUAGE = ("en",)
+TURN_S = 1.0
+_PHASES: dict[type[Phase], str] = {
+    Idle: "idle",
+    Recording: "recording",
+    Finishing: "finishing",
+    Thanks: "thanks",
+    Notice: "notice",
+    OutOfService: "out_of_service",
+}
 
 
 class Ear(Protocol):
@@ -86,15 +96,21 @@ class Agent:
         limits: Limits,
         agent_version: str,
         consent_version: str | None,
+        on_turn: Callable[[], None] | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
+        """``on_turn`` is called after every event, and at least once a second when nothing happens."""
         self._spool = spool
         self._feed = feed
         self._clock = clock
         self._limits = limits
         self._agent_version = agent_version
         self._consent_version = consent_version
+        self._on_turn = on_turn
         self._monotonic = monotonic
+        self._visits = self._thanked = self._taken_back = self._nothing_heard = self._failed = 0
+        self._thanks_s: float | None = None
+        self._scene = Scene.OUT_OF_SERVICE
         self._inbox: queue.SimpleQueue[Inbound] = queue.SimpleQueue()
         self._state = State()
         self._choice = languages.Choice.of(OWN_LANGUAGE)
@@ -126,6 +142,25 @@ class Agent:
             if isinstance(event, _Stop):
                 return
             self._take(event)
+            if self._on_turn is not None:
+                self._on_turn()
+
+    def stats(self) -> AgentStats:
+        """Return how the visits went; any thread."""
+        return AgentStats(
+            phase=_PHASES[type(self._state.phase)],
+            scene=self._scene.name.lower(),
+            language=self._choice.chosen,
+            stuck_buttons=(),
+            last_thanks_s=None if self._thanks_s is None else self._monotonic() - self._thanks_s,
+            visits=self._visits,
+            thanked=self._thanked,
+            taken_back=self._taken_back,
+            nothing_heard=self._nothing_heard,
+            failed=self._failed,
+            turned_away=0,
+            defects=0,
+        )
 
     # ------------------------------------------------------------ events in
 
@@ -133,7 +168,8 @@ class Agent:
         dues_s = [due for due in (deadline_s(self._state, self._limits), self._choice.until_s) if due is not None]
         due_s = min(dues_s, default=None)
         try:
-            return self._inbox.get(timeout=None if due_s is None else max(0.0, due_s - self._monotonic()))
+            wait_s = TURN_S if due_s is None else min(TURN_S, due_s - self._monotonic())
+            return self._inbox.get(timeout=max(0.0, wait_s))
         except queue.Empty:
             return None
 
@@ -278,9 +314,20 @@ class Agent:
         if scene is Scene.IDLE and self._choice.until_s is None:
             self._choose(languages.own(self._choice))
         visit: Visit | None = getattr(self._state.phase, "visit", None)
+        self._count(scene)
         if self._panel is not None:
             self._panel.show(scene)
         self._feed.publish("scene", state="scene", scene=scene.name.lower(), visit=visit.id if visit else None)
+
+    def _count(self, scene: Scene) -> None:
+        self._scene = scene
+        self._visits += scene is Scene.RECORDING
+        self._thanked += scene is Scene.THANKS
+        self._taken_back += scene is Scene.DISCARDED
+        self._nothing_heard += scene is Scene.NOTHING_HEARD
+        self._failed += scene is Scene.SORRY
+        if scene is Scene.THANKS:
+            self._thanks_s = self._monotonic()
 
     def _show_level(self, dbfs: float) -> None:
         value = round(255 * (1 - max(LEVEL_FLOOR_DBFS, min(0.0, dbfs)) / LEVEL_FLOOR_DBFS))

@@ -1,6 +1,7 @@
 """Time on a machine without a clock battery: what a moment was, as far as the kiosk knew then and knows now."""
 
 import ctypes
+import threading
 import time
 from datetime import UTC, datetime
 from pathlib import Path
@@ -8,12 +9,15 @@ from typing import Protocol
 
 import msgspec
 
+from device.stats import ClockStats
+
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 _TIMEX_BYTES = 512
 """More than any architecture's ``struct timex``; all zero asks without setting anything."""
 _TIME_ERROR = 5
 """What adjtimex(2) returns while the clock is not synchronised."""
 
+JUMP_S = 1.0
 _LAST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 
@@ -50,6 +54,38 @@ class SystemClock:
             since_boot_s=time.clock_gettime(time.CLOCK_BOOTTIME),
             wall_s=time.time(),
             synchronised=0 <= state < _TIME_ERROR,
+        )
+
+
+class ClockWatch:
+    """A clock that counts the jumps of the clock behind it. Safe from any thread."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._wall_at_boot_s: float | None = None
+        self._jumps = 0
+        self._last_jump_s: float | None = None
+
+    def now(self) -> Stamp:
+        """Return the present moment."""
+        with self._lock:
+            stamp = self._clock.now()
+            before_s, self._wall_at_boot_s = self._wall_at_boot_s, stamp.wall_s - stamp.since_boot_s
+            if before_s is not None and abs(self._wall_at_boot_s - before_s) > JUMP_S:
+                self._jumps += 1
+                self._last_jump_s = self._wall_at_boot_s - before_s
+            return stamp
+
+    def stats(self) -> ClockStats:
+        """Look at the clock and tell how it is."""
+        stamp = self.now()
+        return ClockStats(
+            synchronised=stamp.synchronised,
+            wall_s=stamp.wall_s,
+            since_boot_s=stamp.since_boot_s,
+            jumps=self._jumps,
+            last_jump_s=self._last_jump_s,
         )
 
 

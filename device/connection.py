@@ -71,6 +71,7 @@ class Connection:
         self._receipt_topic = topics.topic(credentials.kiosk_id, topics.Channel.RECEIPT)
         self._status_topic = topics.topic(credentials.kiosk_id, topics.Channel.STATUS)
         self._feedback_topic = topics.topic(credentials.kiosk_id, topics.Channel.FEEDBACK)
+        self._health_topic = topics.topic(credentials.kiosk_id, topics.Channel.HEALTH)
         self._client = self._make_client()
 
     def open(self) -> None:
@@ -93,6 +94,10 @@ class Connection:
     def send_feedback(self, message: bytes) -> None:
         """Hand one feedback to the broker; only a receipt says that it arrived."""
         self._client.publish(self._feedback_topic, message, qos=1)
+
+    def send_health(self, message: bytes) -> None:
+        """Hand the kiosk's health to the broker, once; any thread."""
+        self._client.publish(self._health_topic, message, qos=0)
 
     def close(self) -> None:
         """Say goodbye, if anybody listens, and free everything."""

@@ -55,6 +55,8 @@ class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     runtime_dir: str = "/run/voiseback-kiosk"
     """Where the agent offers its events to this machine's own programs."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    health_interval_s: Annotated[float, Meta(ge=5, le=3600)] = 60.0
+    """How often the gateway is told how the kiosk is, in seconds (5 to 3600); a change is told within seconds."""
     model_catalogue: Annotated[str, Meta(min_length=1, max_length=2000)] = DEFAULT_CATALOGUE
     """Where `kiosk model` finds the list of speech models that can be installed: an http or https URL, or a file. The
     format is that of the Vosk project, whose list is the default."""

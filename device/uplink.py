@@ -15,6 +15,7 @@ from device.connection import ConnectionEvent, ConnectionHandler, Down, Received
 from device.delivery import Window
 from device.record import feedback_of
 from device.spool import Entry, Spool, SpoolError
+from device.stats import UplinkStats
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +61,10 @@ class Link(Protocol):
         """Hand one message to the broker."""
         ...
 
+    def send_health(self, message: bytes) -> None:
+        """Hand the kiosk's health to the broker, once."""
+        ...
+
     def close(self) -> None:
         """End it."""
         ...
@@ -102,6 +107,11 @@ class Uplink:
         # Every connection of every start gets a higher number, with one write to the disk for each start.
         self._session = start_number * 1_000_000
         self._announced: bool | None = None
+        self._link: Link | None = None
+        self._reason: str | None = None
+        self._since_s = monotonic()
+        self._receipt_s: float | None = None
+        self._in_flight = self._connections = self._sent = self._stored = self._refused = self._stray = 0
 
     def start(self) -> None:
         """Begin to connect."""
@@ -117,6 +127,29 @@ class Uplink:
         self.wake()
         if self._thread.is_alive():
             self._thread.join(timeout_s)
+
+    def send_health(self, message: bytes) -> None:
+        """Publish the kiosk's health if the broker can be reached, else drop it. Any thread; never waits."""
+        link = self._link
+        if link is not None:
+            link.send_health(message)
+
+    def stats(self) -> UplinkStats:
+        """Return how the connection is; any thread."""
+        now_s = self._monotonic()
+        return UplinkStats(
+            online=self._link is not None,
+            reason=self._reason,
+            state_for_s=now_s - self._since_s,
+            session=self._session,
+            connections=self._connections,
+            in_flight=self._in_flight,
+            sent=self._sent,
+            stored=self._stored,
+            refused=self._refused,
+            stray_receipts=self._stray,
+            last_receipt_s=None if self._receipt_s is None else now_s - self._receipt_s,
+        )
 
     # ------------------------------------------------------------ the thread
 
@@ -143,6 +176,8 @@ class Uplink:
             log.exception("The uplink failed and connects anew")
             return f"a defect of the uplink: {error}"
         finally:
+            self._link = None
+            self._in_flight = 0
             link.close()
 
     def _serve(self, link: Link) -> str:
@@ -157,6 +192,9 @@ class Uplink:
             match self._next_event(link, max(0.0, wait_s)):
                 case Up():
                     up = True
+                    self._link, self._reason = link, None
+                    self._since_s = self._monotonic()
+                    self._connections += 1
                     self._backoff.reset()
                     self._announce_online()
                 case Down(reason=reason):
@@ -206,6 +244,8 @@ class Uplink:
             return
         link.send_feedback(message)
         window.sent(entry.id, now_s)
+        self._sent += 1
+        self._in_flight = window.size - window.free
 
     def _encode(self, entry: Entry) -> bytes:
         assert entry.sequence is not None, "the spool numbers what it releases"
@@ -214,6 +254,8 @@ class Uplink:
 
     def _settle(self, window: Window, receipt: Receipt) -> None:
         window.settled(receipt.id)
+        self._in_flight = window.size - window.free
+        self._receipt_s = self._monotonic()
         stored = receipt.outcome == "stored"
         try:
             known = (
@@ -224,6 +266,9 @@ class Uplink:
         except SpoolError as error:
             log.error("A receipt could not be noted, its record will be sent again: %s", error)  # noqa: TRY400
             return
+        self._stray += not known
+        self._stored += known and stored
+        self._refused += known and not stored
         if known and not stored:
             log.warning("The gateway refused record %s; it is kept on the shelf: %s", receipt.id, receipt.reason)
         if known:
@@ -238,6 +283,9 @@ class Uplink:
         self._on_event(Online())
 
     def _announce_offline(self, reason: str) -> None:
+        self._reason = reason
+        if self._announced is not False:
+            self._since_s = self._monotonic()
         if self._announced is False:
             log.debug("Still no broker: %s", reason)
             return

@@ -2,10 +2,13 @@
 
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Literal
+
+from contract.journal import JournalFormatter, is_journal, one_line
 
 LogFormat = Literal["text", "json"]
 
@@ -35,20 +38,38 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
-        fields = "".join(f" {key}={_word(value)}" for key, value in _extra(record))
-        line = f"{_time(record)} {record.levelname} {record.name}: {_one_line(record.getMessage())}{fields}"
+        line = f"{_time(record)} {record.levelname} {_message(record)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
+class ServiceFormatter(JournalFormatter):
+    """The text for the journal, which adds time and level itself."""
+
+    def line(self, record: logging.LogRecord) -> str:
+        """Return the line."""
+        return _message(record)
+
+
 def set_up(level: str, log_format: LogFormat) -> None:
-    """Send everything from ``level`` upwards to stderr."""
+    """Send everything from ``level`` upwards to stderr; as text in the journal's own form where that is the journal."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if log_format == "json" else TextFormatter())
+    handler.setFormatter(_formatter(log_format))
     logging.basicConfig(level=level, handlers=[handler], force=True)
     # At DEBUG these show bodies and SQL with a visitor's words in them.
     for name in ("urllib3", "django", "asyncio"):
         logging.getLogger(name).setLevel(logging.WARNING)
     logging.captureWarnings(True)
+
+
+def _formatter(log_format: LogFormat) -> logging.Formatter:
+    if log_format == "json":
+        return JsonFormatter()
+    return ServiceFormatter() if is_journal(sys.stderr, os.environ) else TextFormatter()
+
+
+def _message(record: logging.LogRecord) -> str:
+    fields = "".join(f" {key}={_word(value)}" for key, value in _extra(record))
+    return f"{record.name}: {one_line(record.getMessage())}{fields}"
 
 
 def _time(record: logging.LogRecord) -> str:
@@ -63,7 +84,3 @@ def _extra(record: logging.LogRecord) -> Iterator[tuple[str, object]]:
 def _word(value: object) -> str:
     text = value if isinstance(value, str) else json.dumps(value, default=str)
     return text if text and text.isprintable() and not {" ", '"', "="} & set(text) else json.dumps(text)
-
-
-def _one_line(text: str) -> str:
-    return text.replace("\r", "\\r").replace("\n", "\\n")

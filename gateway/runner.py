@@ -9,6 +9,7 @@ from types import FrameType
 
 from django.db import connections
 
+from contract.service_manager import notify
 from gateway import database, state
 from gateway.analysis.embedded import embedded_engine
 from gateway.analysis.engine import Engine
@@ -21,8 +22,9 @@ from gateway.configuration import GatewaySettings
 from gateway.errors import GatewayError
 from gateway.feedback.committer import Committer
 from gateway.feedback.subscriber import BrokerAccess, Subscriber
+from gateway.kiosks.health_inbox import HealthInbox
+from gateway.kiosks.health_keeper import HealthKeeper
 from gateway.loop import Loop
-from gateway.notify import notify
 from gateway.webhooks import outbox, secrets
 from gateway.webhooks.deliver import Deliverer, rules_of
 from gateway.webhooks.sender import Sender
@@ -49,7 +51,8 @@ class Runner:
             ca=self._place.tls.authority,
             group=f"ingest-{token_hex(16)}",
         )
-        self._subscriber = Subscriber(access)
+        health = HealthInbox()
+        self._subscriber = Subscriber(access, health)
         sender = Sender.by_settings(settings.webhooks)
         self._deliverer = Deliverer(
             sender,
@@ -67,6 +70,7 @@ class Runner:
             Loop("deliver", self._deliverer.turn, at_end=_in_order(self._deliverer.drain, connections.close_all)),
             Loop("analyse", self._analyst.turn, at_end=connections.close_all),
             self._commit_loop,
+            Loop("health", HealthKeeper(health).turn, at_end=connections.close_all),
             Loop("subscribe", self._subscriber.turn, at_end=connections.close_all),
         ]
 

@@ -1,11 +1,11 @@
 """`kiosk`: what a field technician types."""
 
 import argparse
-import logging
 import sys
 
 from contract.settings_file import SettingsError
-from device.cli import mic, model, panel, run, spool, transcribe, watch
+from device import logs
+from device.cli import mic, model, panel, run, spool, status, transcribe, watch
 from device.lock import AlreadyRunningError
 from device.spool import SpoolError
 
@@ -16,7 +16,7 @@ def make_parser() -> argparse.ArgumentParser:
     """Return the parser of all subcommands."""
     parser = argparse.ArgumentParser(prog="kiosk", description="The Voiseback kiosk: press, speak, be thanked.")
     subparsers = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (run, watch, spool, transcribe, model, mic, panel):
+    for command in (run, status, watch, spool, transcribe, model, mic, panel):
         command.add_parser(subparsers)
     return parser
 
@@ -24,9 +24,9 @@ def make_parser() -> argparse.ArgumentParser:
 def main(argv: list[str] | None = None) -> int:
     """Run one subcommand; return its exit status: 0 for success, 1 for a failure, 2 for a user's mistake."""
     arguments = make_parser().parse_args(argv)
-    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", stream=sys.stderr)
+    logs.set_up()
     try:
-        status: int = arguments.run(arguments)
+        exit_status: int = arguments.run(arguments)
     except SettingsError as error:
         print(f"kiosk: {error}", file=sys.stderr)
         return USAGE_STATUS
@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         return 130
-    return status
+    return exit_status
 
 
 if __name__ == "__main__":

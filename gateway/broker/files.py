@@ -17,7 +17,7 @@ DATA = "data"
 GATEWAY_USER = "_gateway"
 """No kiosk can have this name: kiosk ids have no underscore."""
 
-KIOSKS_WRITE = (Channel.FEEDBACK, Channel.REPLY, Channel.STATUS)
+KIOSKS_WRITE = (Channel.FEEDBACK, Channel.REPLY, Channel.STATUS, Channel.HEALTH)
 KIOSKS_READ = (Channel.RECEIPT,)
 
 MAX_CONNECTIONS = 10_000

@@ -86,7 +86,7 @@ def _take(batch: _Batch, arrival: Arrival, verdict: Verdict) -> Answer | None:
     if isinstance(verdict, Noted):
         if not arrival.retained:
             batch.seen[verdict.status.kiosk] = arrival
-        _note(batch.kiosks[verdict.status.kiosk], verdict.status)
+        _note(batch.kiosks[verdict.status.kiosk], verdict.status, arrival)
         return None
     batch.seen[verdict.message.kiosk] = arrival
     if isinstance(verdict.message, FeedbackMessage):
@@ -150,14 +150,16 @@ def _store_reply(batch: _Batch, arrival: Arrival, verdict: Accepted, message: Re
     return Answer(message.kiosk, Receipt(id=message.id, outcome="stored"))
 
 
-def _note(kiosk: Kiosk, status: Status) -> None:
+def _note(kiosk: Kiosk, status: Status, arrival: Arrival) -> None:
     known = presence.Presence(kiosk.online, kiosk.session, kiosk.agent_version, kiosk.address)
     after = presence.step(known, status)
     if after == known:
         return
     kiosk.online, kiosk.session = after.online, after.session
     kiosk.agent_version, kiosk.address = after.agent_version, after.address
-    kiosk.save(update_fields=["online", "session", "agent_version", "address"])
+    if (after.online, after.session) != (known.online, known.session):
+        kiosk.presence_changed_at = arrival.received_at
+    kiosk.save(update_fields=["online", "session", "agent_version", "address", "presence_changed_at"])
     logger.info("kiosk is %s", status.state, extra={"kiosk": kiosk.pk, "session": status.session})
 
 

@@ -25,6 +25,7 @@ from contract import messages, topics
 from contract.messages import MAX_MESSAGE_BYTES, Receipt
 from contract.topics import Channel
 from gateway.feedback.ingest import Arrival
+from gateway.kiosks.health_inbox import HealthArrival, HealthInbox
 from gateway.loop import Backoff
 
 logger = logging.getLogger(__name__)
@@ -43,6 +44,8 @@ MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + 16 * 1024
 KEEP_ALIVE_S = 20
 CONNECT_TIMEOUT_S = 10.0
 LOOK_S = 0.1
+
+_HEALTH_END = f"/{Channel.HEALTH}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +94,10 @@ class _Client(mqtt.Client):
 class Subscriber:
     """One connection after another to the broker; `turn` is to be run by a `gateway.loop.Loop`."""
 
-    def __init__(self, access: BrokerAccess) -> None:
+    def __init__(self, access: BrokerAccess, health: HealthInbox) -> None:
+        """``health`` gets what kiosks tell of themselves, beside the queue of what has to be stored."""
         self._access = access
+        self._health = health
         self._queue: queue.Queue[Delivered] = queue.Queue(QUEUE_MESSAGES)
         self._subscribed = threading.Event()
         self._backoff = Backoff()
@@ -183,7 +188,8 @@ class Subscriber:
                 for channel in (Channel.FEEDBACK, Channel.REPLY)
             ]
             filters.append(topics.every_kiosk(Channel.STATUS))
-            client.subscribe([(each, options) for each in filters])
+            health = f"$share/{self._access.group}/{topics.every_kiosk(Channel.HEALTH)}"
+            client.subscribe([*((each, options) for each in filters), (health, SubscribeOptions(qos=0))])
         except Exception:
             logger.exception("subscribing failed")
             client.disconnect()
@@ -208,6 +214,10 @@ class Subscriber:
 
     def _on_message(self, client: mqtt.Client, _userdata: object, message: mqtt.MQTTMessage) -> None:
         try:
+            if message.topic.endswith(_HEALTH_END):
+                # It must neither wait for room in the queue nor take any.
+                self._health.put(HealthArrival(message.topic, bytes(message.payload), datetime.now(UTC)))
+                return
             arrival = Arrival(message.topic, bytes(message.payload), datetime.now(UTC), bool(message.retain))
             delivered = Delivered(arrival, client, message.mid, message.qos)
             self._queue.put(delivered, timeout=0.0 if self._overflowed else FULL_WAIT_S)

@@ -27,6 +27,8 @@ class Kiosk(models.Model):
     """The number of the connection that the last status told of."""
     agent_version = models.CharField(max_length=200, blank=True)
     address = models.CharField(max_length=200, blank=True)
+    presence_changed_at = models.DateTimeField(null=True, blank=True)
+    """When it came online or went offline, or connected anew."""
     last_seen_at = models.DateTimeField(null=True, blank=True)
 
     class Meta:
@@ -42,3 +44,22 @@ class Kiosk(models.Model):
 
     def __str__(self) -> str:
         return self.id
+
+
+class KioskHealth(models.Model):
+    """What a kiosk said last of its parts. Apart from the kiosk, whose row others change at the same time."""
+
+    kiosk = models.OneToOneField(Kiosk, models.CASCADE, primary_key=True, related_name="health")
+    received_at = models.DateTimeField(null=True, blank=True)
+    state = models.CharField(max_length=20, blank=True)
+    """The gravest state of a part, as `contract.health.State`; empty before the first message."""
+    problems = models.PositiveIntegerField(default=0)
+    """How many parts are degraded or failed."""
+    report = models.JSONField(null=True, blank=True)
+    """The message, cleaned."""
+    unreadable = models.PositiveIntegerField(default=0)
+    """Messages that could not be read, of those that were looked at."""
+    unreadable_reason = models.CharField(max_length=500, blank=True)
+
+    def __str__(self) -> str:
+        return f"{self.kiosk_id}: {self.state or 'unknown'}"

@@ -74,7 +74,7 @@ def test_a_hostile_id_makes_no_topic_and_is_read_from_none(kiosk: str) -> None:
         f"{ROOT}/a/feedback/",
         f"{ROOT}/a/feedback/b",
         f"{ROOT}/a/FEEDBACK",
-        f"{ROOT}/a/health",
+        f"{ROOT}/a/config",
         f"/{ROOT}/a/feedback",
         f"x{ROOT}/a/feedback",
         "voiseback/v2/kiosks/a/feedback",

@@ -7,7 +7,8 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from contract import messages, topics
+from contract import health, messages, topics
+from contract.health import PART_NAMES, Health, LanguageHealth, Versions
 from contract.messages import (
     MAX_MESSAGE_BYTES,
     Feedback,
@@ -28,7 +29,19 @@ from tests.contract.markdown_page import bare, section
 
 PAGE = "mqtt-contract.md"
 
-KINDS: dict[str, type[Message]] = {"feedback": Feedback, "reply": Reply, "receipt": Receipt, "status": Status}
+KINDS: dict[str, type[Message]] = {
+    "feedback": Feedback,
+    "reply": Reply,
+    "receipt": Receipt,
+    "status": Status,
+    "health": Health,
+}
+
+PARTS: dict[str, type[Message]] = {
+    **{name: getattr(health, f"{name.capitalize()}Health") for name in PART_NAMES},
+    "languages": LanguageHealth,
+    "versions": Versions,
+}
 
 FORMS = {
     "kiosk id": messages.KioskId,
@@ -48,6 +61,13 @@ def pattern(kind: object) -> str:
 NAMES = {pattern(kind): name for name, kind in FORMS.items()}
 
 
+PLAIN: dict[type[inspect.Type], str] = {
+    inspect.BoolType: "boolean",
+    inspect.DateTimeType: "time",
+    inspect.StructType: "object",
+}
+
+
 def described(info: inspect.Type) -> str:
     """Return how the page's tables put a type and its bounds."""
     match info:
@@ -60,17 +80,24 @@ def described(info: inspect.Type) -> str:
             return f"string, at most {most:,} characters"
         case inspect.LiteralType(values=values):
             return " or ".join(sorted(map(str, values)))
-        case inspect.FloatType(ge=least, le=int(most)):
-            return f"number, {least} to {most:,}"
+        case inspect.FloatType(ge=int(least), le=int(most)):
+            return f"number, {least:,} to {most:,}"
         case inspect.IntType(ge=least, le=most) if most == 2**53 - 1:
             return f"integer, {least} to 2^53 − 1"  # noqa: RUF001 - a minus sign in prose
-        case inspect.DateTimeType(tz=True):
-            return "time"
-        case inspect.BoolType():
-            return "boolean"
-        case inspect.VarTupleType(item_type=inspect.StructType(cls=cls), max_length=most) if cls is Word:
-            return f"array of at most {most:,} words"
-    raise AssertionError(f"the page has no words for {info}")
+        case inspect.VarTupleType(item_type=item, max_length=int(most)):
+            return f"array of at most {most:,} {described_item(item)}"
+    assert getattr(info, "tz", True), "a time has a zone"
+    return PLAIN[type(info)]
+
+
+def described_item(info: inspect.Type) -> str:
+    """Return how the page's tables put what an array holds."""
+    match info:
+        case inspect.StructType(cls=cls):
+            return {Word: "words", LanguageHealth: "languages"}[cls]
+        case inspect.StrType(max_length=int(most)):
+            return f"strings of at most {most} characters"
+    raise AssertionError(f"the page has no words for an array of {info}")
 
 
 def table_of(kind: type[Message]) -> list[tuple[str, str]]:
@@ -97,6 +124,12 @@ def test_each_message_has_its_fields_types_and_bounds_in_order(name: str) -> Non
 def test_a_word_has_its_fields_types_and_bounds() -> None:
     rows = section(PAGE, "feedback").rows("field of a word")
     assert [(bare(row[0]), in_order(row[1])) for row in rows] == table_of(Word)
+
+
+@pytest.mark.parametrize("name", PARTS)
+def test_each_part_of_a_health_has_its_fields_types_and_bounds(name: str) -> None:
+    rows = section(PAGE, "health").rows(f"field of `{name}`")
+    assert [(bare(row[0]), in_order(row[1])) for row in rows] == table_of(PARTS[name])
 
 
 @pytest.mark.parametrize("name", KINDS)
@@ -127,7 +160,7 @@ def test_every_channel_has_its_row_and_no_other() -> None:
     assert {row[1] for row in rows if bare(row[0]) != "receipt"} == {"kiosk to gateway"}
 
 
-@pytest.mark.parametrize("name", ["health", "config", "command", "command/result", "audio"])
+@pytest.mark.parametrize("name", ["config", "command", "command/result", "audio"])
 def test_what_is_reserved_is_named_and_refused(name: str) -> None:
     assert f"`{name}`" in section(PAGE, "Topics").text
     with pytest.raises(topics.TopicError):

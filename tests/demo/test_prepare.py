@@ -61,3 +61,13 @@ def test_a_python_that_is_too_old_is_one_sentence(checkout: Path) -> None:
     done = prepare(checkout, "scripts/prepare", "demo", python3="exit 1")
     assert done.returncode == 2
     assert done.stderr.startswith("prepare: Python 3.11 or later is needed")
+
+
+def test_a_container_without_root_is_one_sentence(checkout: Path) -> None:
+    before = sorted(checkout.rglob("*"))
+    done = prepare(checkout, "make", "systemd-container")
+    assert done.returncode == 2
+    assert done.stderr.splitlines()[0] == (
+        "prepare: only root can boot a container with a systemd of its own; run it as root: sudo make systemd-container"
+    )
+    assert sorted(checkout.rglob("*")) == before

@@ -1,14 +1,16 @@
 """The spool: what is acknowledged stays until the gateway has it."""
 
 import sqlite3
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from device.spool import Spool, SpoolError
+from device.record import Record
+from device.spool import Outcome, Spool, SpoolError, marks
+from device.spool.marks import Marks
 from tests.device.records import a_record
 
 
@@ -112,13 +114,6 @@ def test_only_the_agents_user_can_read_the_spool(spool: Spool) -> None:
     assert spool.path.stat().st_mode & 0o777 == 0o600
 
 
-def test_a_file_that_is_no_database_is_one_sentence(tmp_path: Path) -> None:
-    path = tmp_path / "spool.sqlite3"
-    path.write_bytes(b"this is no database, but long enough to look like a file of some kind" * 20)
-    with pytest.raises(SpoolError, match=r"spool\.sqlite3 cannot be used: file is not a database"):
-        Spool(path)
-
-
 def test_a_full_disk_refuses_the_new_record_and_keeps_the_old_ones(spool: Spool) -> None:
     spool.add(a_record("one"))
     pages = spool._db.execute("PRAGMA page_count").fetchone()[0]
@@ -128,41 +123,251 @@ def test_a_full_disk_refuses_the_new_record_and_keeps_the_old_ones(spool: Spool)
     assert "one" in [entry.id for entry in spool.entries()]
 
 
-CHANGE: dict[str, tuple[Callable[[Spool, str], object], str, str | None]] = {
-    "release": (lambda spool, name: spool.release(name), "held", "waiting"),
-    "take_back": (lambda spool, name: spool.take_back(name), "held", None),
-    "stored": (lambda spool, name: spool.stored(name), "waiting", None),
-    "refused": (lambda spool, name: spool.refused(name, "because"), "waiting", "refused"),
-}
+def test_a_record_that_is_there_already_is_refused(spool: Spool) -> None:
+    spool.add(a_record("one"))
+    with pytest.raises(SpoolError) as refused:
+        spool.add(a_record("one"))
+    assert isinstance(refused.value.__cause__, sqlite3.IntegrityError)
+    assert spool.refusal() is None
 
 
-def change(spool: Spool, model: dict[str, str], action: str, name: str) -> None:
-    """Do one thing to the spool and to the dictionary that tells what the spool should hold."""
-    if action == "add":
-        if name in model:
-            with pytest.raises(SpoolError) as refused:
-                spool.add(a_record(name))
-            assert isinstance(refused.value.__cause__, sqlite3.IntegrityError)
-        else:
-            spool.add(a_record(name))
-            model[name] = "held"
-        return
-    do, before, after = CHANGE[action]
-    do(spool, name)
-    if model.get(name) == before:
-        del model[name]
-        if after is not None:
-            model[name] = after
+# ---------------------------------------------------------------- many at once
 
 
-@settings(max_examples=30, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["add", *CHANGE]), st.integers(0, 5).map(str))))
-def test_the_spool_does_what_a_plain_dictionary_would(
-    tmp_path_factory: pytest.TempPathFactory, actions: list[tuple[str, str]]
-) -> None:
-    spool = Spool(tmp_path_factory.mktemp("spool") / "spool.sqlite3")
-    model: dict[str, str] = {}
-    for action, name in actions:
-        change(spool, model, action, name)
-    assert {entry.id: entry.state for entry in spool.entries()} == model
+def released(spool: Spool, *names: str) -> None:
+    for name in names:
+        spool.add(a_record(name))
+        spool.release(name)
+
+
+def test_many_receipts_are_settled_in_one_commit_and_the_strange_ones_are_left_out(spool: Spool) -> None:
+    released(spool, "one", "two", "three")
+    spool.add(a_record("held"))
+    before = spool.stats().commits
+    good, bad = Outcome("one", stored=True), Outcome("two", stored=False, reason="because")
+    assert spool.settle([good, Outcome("nobody", stored=True), bad, Outcome("held", stored=True), good]) == [good, bad]
+    assert spool.stats().commits == before + 1
+    assert {entry.id: entry.state for entry in spool.entries()} == {
+        "two": "refused",
+        "three": "waiting",
+        "held": "held",
+    }
+
+
+def test_a_record_of_which_one_copy_was_refused_and_another_stored_is_stored(spool: Spool) -> None:
+    released(spool, "one")
+    spool.settle([Outcome("one", stored=False, reason="because")])
+    assert spool.settle([Outcome("one", stored=True)])
+    assert spool.entries() == []
+
+
+def test_many_messages_are_frozen_in_one_commit_and_the_first_bytes_win(spool: Spool) -> None:
+    released(spool, "one", "two")
+    spool.freeze("one", lambda: b"first")
+    before = spool.stats().commits
+    spool.freeze_all([("one", b"second"), ("two", b"third"), ("nobody", b"fourth")])
+    assert spool.stats().commits == before + 1
+    assert [entry.message for entry in spool.waiting(limit=9)] == [b"first", b"third"]
+
+
+def test_the_queue_can_be_read_on_from_a_number(spool: Spool) -> None:
+    released(spool, "one", "two", "three")
+    assert [entry.id for entry in spool.waiting(limit=1, after_sequence=1)] == ["two"]
+    assert [entry.id for entry in spool.waiting(limit=9, after_sequence=2)] == ["three"]
+
+
+def test_nothing_to_do_is_no_commit(spool: Spool) -> None:
+    before = spool.stats().commits
+    spool.freeze_all([])
+    assert spool.settle([]) == []
+    assert spool.stats().commits == before
+
+
+# ---------------------------------------------------------------- boots
+
+
+def in_boot(name: str, boot: str) -> Record:
+    record = a_record(name)
+    return msgspec.structs.replace(record, pressed=msgspec.structs.replace(record.pressed, boot_id=boot))
+
+
+def test_a_boot_is_known_as_long_as_a_record_is_of_it(tmp_path: Path, spool: Spool) -> None:
+    spool.note_boot("first", 100.0)
+    spool.add(in_boot("one", "first"))
+    spool.note_boot("second", 200.0)
+    spool.note_boot("third", 300.0)
+    spool.note_boot("third", 301.0)
+    again = Spool(spool.path)
+    assert again.boots() == {"first": 100.0, "third": 301.0}
+    again.take_back("one")
+    again.note_boot("fourth", 400.0)
+    assert again.boots() == {"fourth": 400.0}
+    again.close()
+
+
+# ---------------------------------------------------------------- versions
+
+VERSION_0 = """
+CREATE TABLE IF NOT EXISTS records (
+    place INTEGER PRIMARY KEY AUTOINCREMENT,
+    id TEXT NOT NULL UNIQUE,
+    state TEXT NOT NULL CHECK (state IN ('held', 'waiting', 'refused')),
+    sequence INTEGER UNIQUE CHECK ((sequence IS NULL) = (state = 'held')),
+    record BLOB NOT NULL,
+    message BLOB,
+    reason TEXT
+);
+CREATE TABLE IF NOT EXISTS counters (name TEXT PRIMARY KEY, value INTEGER NOT NULL);
+INSERT OR IGNORE INTO counters VALUES ('starts', 7), ('sequence', 40);
+"""
+
+
+def version_0(path: Path) -> None:
+    """A spool as the first version made it."""
+    db = sqlite3.connect(path, isolation_level=None)
+    db.execute("PRAGMA journal_mode=WAL")
+    db.executescript(VERSION_0)
+    db.execute(
+        "INSERT INTO records (id, state, sequence, record) VALUES ('old', 'waiting', 40, ?)",
+        (msgspec.json.encode(a_record("old")),),
+    )
+    db.close()
+
+
+def test_a_spool_of_the_first_version_is_brought_up_in_place(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = tmp_path / "spool.sqlite3"
+    version_0(path)
+    spool = Spool(path)
+    assert spool.begin() == 8
+    assert waiting(spool) == ["old"]
+    released(spool, "new")
+    assert [entry.sequence for entry in spool.waiting(limit=9)] == [40, 41]
+    assert spool._db.execute("PRAGMA user_version").fetchone() == (1,)
+    assert spool._db.execute("PRAGMA auto_vacuum").fetchone() == (2,)
+    spool.note_boot("boot", 1.0)
     spool.close()
+    assert caplog.messages == []
+
+
+def test_a_migration_that_is_cut_off_leaves_the_earlier_version_whole(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    version_0(path)
+    cut = sqlite3.connect(path, isolation_level=None)
+    cut.execute("BEGIN IMMEDIATE")
+    cut.execute("CREATE TABLE boots (boot_id TEXT PRIMARY KEY, wall_at_boot_s REAL NOT NULL)")
+    cut.execute("PRAGMA user_version = 1")
+    cut.close()  # without a commit, as a power cut would
+    spool = Spool(path)
+    assert waiting(spool) == ["old"]
+    assert spool.stats().salvages == 0
+    spool.close()
+
+
+# ---------------------------------------------------------------- counting, whatever becomes of the file
+
+
+def begun(path: Path) -> tuple[int, int]:
+    """Start on a spool; return the number of the start and that of the next record."""
+    spool = Spool(path)
+    start = spool.begin()
+    released(spool, f"of start {start}")
+    number = spool.waiting(limit=1_000)[-1].sequence
+    spool.close()
+    assert number is not None
+    return start, number
+
+
+def test_a_spool_that_somebody_removed_goes_on_counting(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    begun(path)
+    first = begun(path)
+    path.unlink()
+    second = begun(path)
+    assert second[0] == first[0] + 1
+    assert second[1] > first[1]
+
+
+def test_a_write_ahead_log_that_is_gone_takes_no_number_with_it(tmp_path: Path) -> None:
+    path = tmp_path / "spool.sqlite3"
+    spool = Spool(path)
+    start = spool.begin()
+    spool._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    released(spool, *map(str, range(5)))
+    (tmp_path / "copy").mkdir()
+    for name in (path.name, f"{path.name}.marks"):  # what a cut leaves, but without the log
+        (tmp_path / "copy" / name).write_bytes((tmp_path / name).read_bytes())
+    spool.close()
+    again = begun(tmp_path / "copy" / path.name)
+    assert again[0] > start
+    assert again[1] > 5
+
+
+def test_marks_that_are_damaged_are_no_marks(tmp_path: Path) -> None:
+    path = tmp_path / "marks"
+    assert marks.write(path, Marks(starts=3, sequence=1_000, in_use=True))
+    assert marks.read(path) == Marks(starts=3, sequence=1_000, in_use=True)
+    whole = path.read_bytes()
+    for at in range(len(whole)):
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        assert marks.read(path) in (None, Marks(starts=3, sequence=1_000, in_use=True))
+        path.write_bytes(whole[:at])
+        assert marks.read(path) is None
+
+
+def test_a_start_writes_no_marks_for_each_record(tmp_path: Path, spool: Spool) -> None:
+    spool.begin()
+    released(spool, "one")
+    before = marks.path_of(spool.path).stat().st_ino
+    released(spool, *map(str, range(20)))
+    assert marks.path_of(spool.path).stat().st_ino == before
+
+
+# ---------------------------------------------------------------- room
+
+
+def test_ten_thousand_drained_records_give_their_room_back_and_the_log_stays_small(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool.sqlite3")
+    data = msgspec.json.encode(a_record("x"))
+    with spool._lock:
+        spool._db.execute("BEGIN")
+        spool._db.executemany(
+            "INSERT INTO records (id, state, sequence, record, message) VALUES (?, 'waiting', ?, ?, ?)",
+            ((f"{number:036}", number, data, bytes(2_000)) for number in range(1, 10_001)),
+        )
+        spool._db.execute("COMMIT")
+    full = spool.stats()
+    assert full.waiting == 10_000
+    assert full.size_bytes > 20_000_000
+    names = [f"{number:036}" for number in range(1, 10_001)]
+    for at in range(0, 10_000, 100):
+        assert len(spool.settle([Outcome(name, stored=True) for name in names[at : at + 100]])) == 100
+    spool._db.execute("PRAGMA wal_checkpoint")
+    assert spool.stats().size_bytes < 4_000_000
+    spool.close()
+    assert spool.path.stat().st_size < 2_000_000
+
+
+def test_the_figures_are_of_the_records_and_of_the_disk(spool: Spool) -> None:
+    spool.note_boot("boot", 1.0)
+    released(spool, "one", "two")
+    spool.add(a_record("three"))
+    spool.settle([Outcome("one", stored=False, reason="because")])
+    stats = spool.stats()
+    assert (stats.held, stats.waiting, stats.refused, stats.oldest_waiting) == (1, 1, 1, "two")
+    assert (stats.room, stats.problem, stats.failures, stats.salvages, stats.lost_in_salvage) == ("open", None, 0, 0, 0)
+    assert stats.size_bytes >= spool.path.stat().st_size
+    assert stats.free_bytes > 0
+    assert stats.last_commit_ms is not None
+    assert stats.slowest_commit_ms is not None
+    assert 0 < stats.last_commit_ms <= stats.slowest_commit_ms
+
+
+def test_the_figures_wait_for_no_commit(spool: Spool) -> None:
+    released(spool, "one")
+    assert spool.stats().waiting == 1
+    reached = []
+    with spool._lock:
+        asking = threading.Thread(target=lambda: reached.append(spool.stats().waiting))
+        asking.start()
+        asking.join(10.0)
+    assert reached == [1]

@@ -60,6 +60,7 @@ class FakeLink:
         self.on_event = on_event
         self.sent: list[Feedback] = []
         self.raw: list[bytes] = []
+        self.health: list[bytes] = []
         self.opened = False
         self.closed = False
 
@@ -75,6 +76,11 @@ class FakeLink:
         with self.broker.changed:
             self.raw.append(message)
             self.sent.append(decode(Feedback, message))
+            self.broker.changed.notify_all()
+
+    def send_health(self, message: bytes) -> None:
+        with self.broker.changed:
+            self.health.append(message)
             self.broker.changed.notify_all()
 
     def close(self) -> None:

@@ -88,6 +88,7 @@ def test_the_rules_give_a_kiosk_its_own_branch_and_nothing_else() -> None:
         "pattern write voiseback/v1/kiosks/%u/feedback",
         "pattern write voiseback/v1/kiosks/%u/reply",
         "pattern write voiseback/v1/kiosks/%u/status",
+        "pattern write voiseback/v1/kiosks/%u/health",
         "pattern read voiseback/v1/kiosks/%u/receipt",
     ]
 

@@ -5,6 +5,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from contract import messages, topics
 from contract.credentials import BrokerCredentials
 from contract.messages import MAX_MESSAGE_BYTES
 from contract.topics import Channel
+from tests.contract.example_health import WELL
 from tests.gateway.support import (
     GatewayProcess,
     KioskClient,
@@ -87,6 +89,37 @@ def test_the_receipt_comes_after_the_feedback_is_stored(gateway: GatewayProcess,
     assert count_of(gateway, message.id) == 1
     assert gateway.logged("feedback stored", feedback=message.id, kiosk="shop-1")
     assert wait_until(lambda: gateway.logged("feedback analysed", feedback=message.id))
+
+
+def test_a_flood_of_health_is_kept_as_its_newest_and_holds_no_feedback_up(
+    gateway: GatewayProcess, kiosk: KioskClient
+) -> None:
+    topic = topics.topic("shop-1", Channel.HEALTH)
+    health = msgspec.structs.replace(WELL, kiosk="shop-1")
+    told = feedback_message()
+    for number in range(3000):
+        newest = msgspec.structs.replace(health, session=number)
+        payload = messages.encode(newest) if number % 3 else b"rubbish"
+        kiosk.client.publish(topic, payload, qos=0)
+        if number % 1000 == 500:
+            # Again and again, as a kiosk does that has no receipt yet.
+            kiosk.client.publish(topics.topic("shop-1", Channel.FEEDBACK), messages.encode(told), qos=1)
+    assert kiosk.wait_for_receipt(told.id).outcome == "stored"
+    kiosk.client.publish(topic, messages.encode(msgspec.structs.replace(health, session=99_999)), qos=0)
+
+    def shown() -> dict[str, Any] | None:
+        fields: dict[str, Any] = json.loads(gateway.cli("kiosk", "show", "shop-1", "--json").stdout)
+        return fields if fields["health"] and fields["health"]["session"] == 99_999 else None
+
+    fields = wait_until(shown, 30)
+    assert (fields["state"], fields["problems"], fields["online"]) == ("ok", 0, False)
+    assert rows(gateway, "SELECT count(*) FROM feedback_quarantine WHERE topic LIKE '%health'") == [(0,)]
+    assert "ok" in gateway.cli("kiosk", "list").stdout
+
+
+def test_a_kiosk_cannot_tell_the_health_of_another(gateway: GatewayProcess, kiosk: KioskClient) -> None:
+    other = topics.topic("shop-2", Channel.HEALTH)
+    assert kiosk.publish(other, messages.encode(msgspec.structs.replace(WELL, kiosk="shop-2"))) == "Not authorized"
 
 
 def test_a_repetition_gives_one_row_and_two_receipts(gateway: GatewayProcess, kiosk: KioskClient) -> None:

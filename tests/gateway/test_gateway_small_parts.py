@@ -1,9 +1,8 @@
-"""Presence, logging, loops, the state directory, secrets at rest, endpoints' names and URLs, the service manager."""
+"""Presence, logging, loops, the state directory, secrets at rest, endpoints' names and URLs."""
 
 import json
 import logging
 import os
-import socket
 import stat
 import subprocess
 import sys
@@ -17,9 +16,8 @@ from gateway import state
 from gateway.errors import GatewayError, UsageError
 from gateway.kiosks import registry
 from gateway.kiosks.presence import Presence, step
-from gateway.logs import JsonFormatter, TextFormatter
+from gateway.logs import JsonFormatter, ServiceFormatter, TextFormatter
 from gateway.loop import Backoff, Loop
-from gateway.notify import notify
 from gateway.webhooks import endpoints
 from gateway.webhooks.secrets import open_box
 from tests.gateway.support import status_message, wait_until
@@ -78,6 +76,11 @@ def test_a_traceback_is_a_field() -> None:
 def test_a_text_line_shows_the_fields_and_cannot_be_forged_by_a_line_break() -> None:
     text = TextFormatter().format(record(kiosk="shop-1", said='a "b"\nc', ms=3))
     assert text == '1970-01-01T00:00:01.500Z INFO gateway.x: feedback stored kiosk=shop-1 said="a \\"b\\"\\nc" ms=3'
+
+
+def test_a_line_for_the_journal_has_a_priority_instead_of_time_and_level() -> None:
+    text = ServiceFormatter().format(record(levelno=logging.INFO, kiosk="shop-1"))
+    assert text == "<6>gateway.x: feedback stored kiosk=shop-1"
 
 
 def test_a_loop_survives_what_a_turn_raises_and_tells_once(caplog: pytest.LogCaptureFixture) -> None:
@@ -220,16 +223,3 @@ def test_a_url_that_can_be_sent_to_is_accepted(url: str) -> None:
 def test_a_page_url_must_be_a_web_address(url: str) -> None:
     with pytest.raises(UsageError):
         registry.check_page_url(url)
-
-
-def test_the_service_manager_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = str(tmp_path / "notify")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as manager:
-        manager.bind(path)
-        manager.settimeout(5)
-        monkeypatch.setenv("NOTIFY_SOCKET", path)
-        notify("READY=1")
-        assert manager.recv(100) == b"READY=1"
-    notify("WATCHDOG=1")
-    monkeypatch.delenv("NOTIFY_SOCKET")
-    notify("WATCHDOG=1")

@@ -158,6 +158,23 @@ def test_a_status_changes_the_kiosk_and_has_no_receipt() -> None:
     assert not Kiosk.objects.get(pk="shop-1").online
 
 
+def test_since_when_a_kiosk_is_online_or_offline_changes_with_its_connection_alone() -> None:
+    def since_s_after(session: int, state: str, at_s: float) -> float:
+        said = messages.encode(status_message(session=session, state=state))
+        at = NOW + timedelta(seconds=at_s)
+        store.commit([Arrival(topics.topic("shop-1", Channel.STATUS), said, at)])
+        since = Kiosk.objects.get(pk="shop-1").presence_changed_at
+        assert since is not None
+        return (since - NOW).total_seconds()
+
+    assert since_s_after(4, "online", 0) == 0
+    assert since_s_after(4, "online", 10) == 0
+    assert since_s_after(3, "offline", 20) == 0
+    assert since_s_after(5, "online", 30) == 30
+    assert since_s_after(5, "offline", 40) == 40
+    assert since_s_after(5, "offline", 50) == 40
+
+
 def test_a_status_that_the_broker_had_kept_does_not_say_that_the_kiosk_was_seen_now() -> None:
     kept = Arrival(topics.topic("shop-1", Channel.STATUS), messages.encode(status_message()), NOW, retained=True)
     store.commit([kept])

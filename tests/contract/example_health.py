@@ -1,0 +1,137 @@
+"""A health of a kiosk that is well, for tests."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+
+from contract.health import (
+    AgentHealth,
+    ClockHealth,
+    EarHealth,
+    Health,
+    LanguageHealth,
+    MachineHealth,
+    PanelHealth,
+    SpoolHealth,
+    UplinkHealth,
+    Versions,
+)
+
+WELL = Health(
+    kiosk="berlin-mitte-01",
+    at=datetime(2026, 11, 26, 9, 30, tzinfo=UTC),
+    session=1000007,
+    versions=Versions(agent="0.1.0", python="3.11.2", system="Debian GNU/Linux 12 (bookworm)", machine="aarch64"),
+    agent=AgentHealth(
+        state="ok",
+        problem=None,
+        phase="idle",
+        scene="idle",
+        language="en",
+        stuck_buttons=(),
+        last_thanks_s=310.5,
+        visits=14,
+        thanked=12,
+        taken_back=1,
+        nothing_heard=1,
+        failed=0,
+        turned_away=0,
+        defects=0,
+    ),
+    ear=EarHealth(
+        state="ok",
+        problem=None,
+        device="USB PnP Sound Device: Audio (hw:1,0)",
+        rate_hz=48000,
+        model="vosk-model-small-en-us-0.15",
+        model_is_demonstration=False,
+        language="en",
+        languages=(
+            LanguageHealth(
+                language="en", state="in_use", model="vosk-model-small-en-us-0.15", memory_mb=102.4, reason=None
+            ),
+        ),
+        microphone_problems=(),
+        starts=1,
+        losses=0,
+        blocks=512344,
+        overflows=0,
+        backlog_s=0.0,
+        transcripts=13,
+        failures=0,
+        interruptions=0,
+        waiting=0,
+        kept_bytes=4096,
+    ),
+    panel=PanelHealth(
+        state="ok",
+        problem=None,
+        online=True,
+        port="/dev/serial/by-id/usb-Voiseback_Panel-if00",
+        firmware="1.0.0",
+        serial_number="VP-0017",
+        round_trip_ms=9.3,
+        sessions=1,
+        reconnections=0,
+        open_failures=0,
+        frames_received=15371,
+        damaged_frames=0,
+        scene_repeats=0,
+        callback_errors=0,
+    ),
+    uplink=UplinkHealth(
+        state="ok",
+        problem=None,
+        online=True,
+        reason=None,
+        state_for_s=15420.1,
+        session=1000007,
+        connections=1,
+        in_flight=0,
+        sent=12,
+        stored=12,
+        refused=0,
+        stray_receipts=0,
+        last_receipt_s=310.2,
+    ),
+    spool=SpoolHealth(
+        state="ok",
+        problem=None,
+        room="open",
+        held=0,
+        waiting=0,
+        refused=0,
+        oldest_waiting=None,
+        size_bytes=81920,
+        free_bytes=21474836480,
+        commits=13,
+        last_commit_ms=6.2,
+        slowest_commit_ms=48.9,
+        failures=0,
+        salvages=0,
+        lost_in_salvage=0,
+    ),
+    clock=ClockHealth(state="ok", problem=None, synchronised=True, jumps=1, last_jump_s=1764149001.25),
+    machine=MachineHealth(
+        state="ok",
+        problem=None,
+        disk_free_bytes=21474836480,
+        disk_bytes=31268536320,
+        memory_available_bytes=1437204480,
+        memory_bytes=1979711488,
+        load_5min=0.12,
+        cores=4,
+        temperature_c=54.2,
+        throttled=(),
+        uptime_s=15433.7,
+        agent_memory_bytes=39845888,
+        agent_threads=8,
+        agent_files=31,
+    ),
+)
+
+
+def with_part(health: Health, name: str, **changes: Any) -> Health:
+    """Return the health with changes in one part."""
+    return msgspec.structs.replace(health, **{name: msgspec.structs.replace(getattr(health, name), **changes)})
