@@ -268,8 +268,12 @@ class _NearLink:
 class _ToldConnection(Connection):
     """The product's connection to a real broker, which also says what passes over it."""
 
-    def __init__(self, credentials: BrokerCredentials, *, session: int, on_event: ConnectionHandler) -> None:
-        super().__init__(credentials, session=session, agent_version="0", on_event=_told(on_event))
+    def __init__(
+        self, credentials: BrokerCredentials, *, session: int, on_event: ConnectionHandler, keepalive_s: int
+    ) -> None:
+        super().__init__(
+            credentials, session=session, agent_version="0", on_event=_told(on_event), keepalive_s=keepalive_s
+        )
         self._client.on_publish = lambda _client, _data, number, *_: report("puback", number=number)
         self._plain_publish = self._client.publish
         setattr(self._client, "publish", self._publish)  # noqa: B010
@@ -366,11 +370,10 @@ def _make_link(arguments: argparse.Namespace, chance: random.Random) -> tuple[st
     access = broker_credentials.load(arguments.credentials)
     if arguments.port is not None:
         access = structs.replace(access, port=arguments.port)
-    if arguments.keepalive_s is not None:
-        connection.KEEPALIVE_S = arguments.keepalive_s
+    keepalive_s = connection.KEEPALIVE_S if arguments.keepalive_s is None else arguments.keepalive_s
 
     def link(session: int, on_event: ConnectionHandler) -> Link:
-        return _ToldConnection(access, session=session, on_event=on_event)
+        return _ToldConnection(access, session=session, on_event=on_event, keepalive_s=keepalive_s)
 
     return access.kiosk_id, link
 
@@ -428,6 +431,8 @@ def main() -> None:
         make_link=make_link,
         on_event=_told_agent(agent.post),
         start_number=start_number,
+        # Nothing here is about time, and whether this machine's clock is set is not known.
+        clock_patience_s=0.0,
         backoff=Backoff(first_s=0.2, ceiling_s=1.0),
     )
     visitors = Visitors(chance, by_hand=arguments.by_hand)

@@ -131,7 +131,12 @@ def test_no_thanked_feedback_is_lost_by_a_power_cut(tmp_path: Path, capsys: pyte
         print(f"\nFULL: {CUTS} cuts ({kinds}), {cutter.ledger.thanked} thanked, {cutter.ledger.lost} lost")
 
 
-@pytest.mark.parametrize("synchronous", ["OFF", "NORMAL"])
+SELDOM = pytest.mark.skipif(
+    CUTS < 100, reason="NORMAL loses something in some cuts only; `make power-cuts` makes enough"
+)
+
+
+@pytest.mark.parametrize("synchronous", ["OFF", pytest.param("NORMAL", marks=SELDOM)])
 def test_weaker_commits_are_seen_to_lose(tmp_path: Path, synchronous: str, capsys: pytest.CaptureFixture[str]) -> None:
     chance = random.Random(int.from_bytes(os.urandom(4)))
     thanked = lost = unopened = 0
