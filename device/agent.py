@@ -1,6 +1,7 @@
 """The agent: takes events from one queue, runs the machine of the visit, carries out its effects."""
 
 import logging
+import math
 import queue
 import time
 import uuid
@@ -14,6 +15,7 @@ from device.buttons import STUCK_S, Buttons
 from device.clock import Clock
 from device.defects import Defects
 from device.event_feed import EventFeed
+from device.hours import OpeningHours
 from device.parts import Ear, Panel
 from device.record import record_of
 from device.spool import Spool, SpoolError
@@ -32,6 +34,8 @@ LEVEL_FLOOR_DBFS = -60.0
 """Shown as nothing on the panel; the full scale is 0 dBFS."""
 OWN_LANGUAGE = ("en",)
 TURN_S = 1.0
+HOURS_S = 10.0
+"""Between two looks at the opening hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +60,7 @@ class Agent:
         consent_version: str | None,
         on_turn: Callable[[], None] | None = None,
         stuck_s: float = STUCK_S,
+        hours: OpeningHours | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``on_turn`` is called after every event, and at least once a second when nothing happens."""
@@ -67,6 +72,8 @@ class Agent:
         self._consent_version = consent_version
         self._on_turn = on_turn
         self._monotonic = monotonic
+        self._hours = hours
+        self._hours_due_s = -math.inf
         self._tally = Tally()
         self._defects = Defects()
         self._buttons = Buttons(stuck_s)
@@ -152,9 +159,23 @@ class Agent:
                 self._defects.add(effect, error, self._monotonic())
 
     def _tend(self, now_s: float) -> None:
+        if self._hours is not None:
+            self._look_at_hours(self._hours, now_s)
         for button in self._buttons.newly_stuck(now_s):
             log.warning("The button %s has been down for a long time: is it stuck?", button.name.lower())
             self._feed.publish("stuck", button=button.name.lower())
+
+    def _look_at_hours(self, hours: OpeningHours, now_s: float) -> None:
+        if now_s < self._hours_due_s:
+            return
+        self._hours_due_s = now_s + HOURS_S
+        stamp = self._clock.now()
+        # A clock that is not set must not keep visitors out.
+        is_open = not stamp.synchronised or hours.is_open(stamp.wall_s)
+        if is_open != self._state.is_open:
+            log.info("The kiosk %s, by its opening hours", "opens" if is_open else "closes")
+            self._feed.publish("hours", state="hours", is_open=is_open)
+            self._step(events.Opening(is_open))
 
     def _released(self, buttons: Collection[Button], now_s: float) -> None:
         for button in self._buttons.released(buttons):

@@ -76,6 +76,7 @@ class Kiosk:
             consent_version=settings.visit.consent_version,
             on_turn=self._turn,
             stuck_s=settings.visit.stuck_s,
+            hours=None if settings.hours is None else settings.hours.opening(),
         )
         self._uplink = Uplink(
             self._spool,

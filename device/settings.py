@@ -1,7 +1,9 @@
 """The kiosk's settings file, ``/etc/voiseback/kiosk.toml`` by default."""
 
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta, Struct
@@ -9,12 +11,14 @@ from msgspec import Meta, Struct
 from audio.models.catalogue import DEFAULT_URL as DEFAULT_CATALOGUE
 from audio.settings import AudioSettings
 from device.buttons import STUCK_S
+from device.hours import DAYS, OpeningHours, Span
 from device.timekeeper import PATIENCE_S
 from device.visit.limits import Limits
 
 DEFAULT_PATH = Path("/etc/voiseback/kiosk.toml")
 
 _Span = Annotated[float, Meta(ge=0.1, le=600)]
+_Spans = tuple[Annotated[str, Meta(max_length=20)], ...]
 
 
 class PanelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,6 +64,52 @@ class ClockSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     (NTP) but a right clock, 0 spares the wait after each start."""
 
 
+class HoursSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The opening hours: for each day the spans that begin on it, like ``["09:00-12:30", "13:30-19:00"]``."""
+
+    time_zone: Annotated[str, Meta(min_length=1, max_length=100)]
+    """The name of the shop's time zone, like ``Europe/Berlin``."""
+    monday: _Spans = ()
+    tuesday: _Spans = ()
+    wednesday: _Spans = ()
+    thursday: _Spans = ()
+    friday: _Spans = ()
+    saturday: _Spans = ()
+    sunday: _Spans = ()
+    exceptions: dict[str, _Spans] = {}
+    """Dates that are unlike their day of the week, like ``"2026-12-25" = []``."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no time zone, no date or no span, and hours that never are."""
+        hours = self.opening()
+        if not any(hours.week) and not any(hours.exceptions.values()):
+            raise ValueError("no day has a span; leave [hours] out if the kiosk is never to close")
+
+    def opening(self) -> OpeningHours:
+        """Return the hours to ask.
+
+        Raises:
+            ValueError: they cannot be.
+        """
+        try:
+            zone = ZoneInfo(self.time_zone)
+        except (OSError, ValueError, KeyError):
+            raise ValueError(
+                f"the time zone {self.time_zone!r} is not known here; `timedatectl list-timezones` names all"
+            ) from None
+        week = tuple(tuple(map(Span.parse, getattr(self, day))) for day in DAYS)
+        return OpeningHours(
+            zone, week, {_date(day): tuple(map(Span.parse, spans)) for day, spans in self.exceptions.items()}
+        )
+
+
+def _date(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is no date; write it like '2026-12-25'") from None
+
+
 class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Everything that a technician may set."""
 
@@ -79,3 +129,6 @@ class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     audio: AudioSettings = msgspec.field(default_factory=AudioSettings)
     visit: VisitSettings = VisitSettings()
     clock: ClockSettings = ClockSettings()
+
+    hours: HoursSettings | None = None
+    """When visitors are asked in; always, if there are none."""

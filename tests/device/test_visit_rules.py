@@ -2,6 +2,7 @@
 
 import shutil
 import tempfile
+from datetime import UTC
 from pathlib import Path
 
 from hypothesis import HealthCheck, settings
@@ -12,6 +13,7 @@ from audio import protocol as ear_events
 from device.agent import Agent
 from device.clock import Stamp
 from device.event_feed import EventFeed
+from device.hours import OpeningHours, Span
 from device.record import Record
 from device.spool import SpoolError
 from device.visit.limits import Limits
@@ -120,10 +122,14 @@ class FakePanel:
 
 
 class FakeClock:
-    """A clock that stands."""
+    """A wall clock that goes with the monotonic one, and may not be set."""
+
+    def __init__(self) -> None:
+        self.wall_s = 1_000.0
+        self.synchronised = True
 
     def now(self) -> Stamp:
-        return Stamp(boot_id="boot", since_boot_s=1.0, wall_s=1_000.0, synchronised=True)
+        return Stamp(boot_id="boot", since_boot_s=1.0, wall_s=self.wall_s, synchronised=self.synchronised)
 
 
 class Visitors(RuleBasedStateMachine):
@@ -133,15 +139,18 @@ class Visitors(RuleBasedStateMachine):
         super().__init__()
         self.now_s = 0.0
         self.spool, self.ear, self.panel = FakeSpool(), FakeEar(), FakePanel()
+        self.clock = FakeClock()
         self.folder = Path(tempfile.mkdtemp())
+        spans = tuple(Span(hour * 60, hour * 60 + 30) for hour in range(24))
         self.agent = Agent(
             spool=self.spool,  # type: ignore[arg-type]
             feed=EventFeed(self.folder),
-            clock=FakeClock(),
+            clock=self.clock,
             limits=LIMITS,
             agent_version="test",
             consent_version=None,
             monotonic=lambda: self.now_s,
+            hours=OpeningHours(UTC, (spans,) * 7),
         )
         self.agent.stop()
         self.agent.run(self.ear, self.panel, lambda: None, ("en", "de"))
@@ -173,6 +182,7 @@ class Visitors(RuleBasedStateMachine):
 
     @rule(button=st.sampled_from([Button.RECORD, Button.RECORD, Button.CANCEL]))
     def press(self, button: Button) -> None:
+        self.agent._tend(self.now_s)
         assert self.take(ButtonPressed(button)), f"no answer to {button.name} in {self.agent._state.phase}"
 
     @rule(button=st.sampled_from([Button.LANGUAGE, Button.REPLY]))
@@ -240,6 +250,16 @@ class Visitors(RuleBasedStateMachine):
     @rule(fails=st.booleans(), full=st.booleans())
     def disk_changes(self, fails: bool, full: bool) -> None:
         self.spool.fails, self.spool.full = fails, full
+
+    @rule(minute=st.sampled_from([0, 29, 31, 59]), synchronised=st.booleans())
+    def the_clock_is_set(self, minute: int, synchronised: bool) -> None:
+        self.clock.wall_s, self.clock.synchronised = minute * 60.0, synchronised
+        self.now_s += 30.0
+        due_s = deadline_s(self.agent._state, LIMITS)
+        if due_s is not None:
+            self.now_s = max(due_s, self.now_s)
+        self.take(None)
+        assert self.agent._state.is_open == (minute < 30 or not synchronised)
 
     @rule(is_there=st.booleans())
     def panel_changes(self, is_there: bool) -> None:
