@@ -1,27 +1,31 @@
 """The agent: takes events from one queue, runs the machine of the visit, carries out its effects."""
 
 import logging
+import math
 import queue
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
-from typing import Protocol
 
 from audio import protocol as ear_events
 from audio.protocol import EarEvent, Transcript
-from contract.messages import Word
 from device import language as languages
+from device.buttons import STUCK_S, Buttons
 from device.clock import Clock
+from device.defects import Defects
 from device.event_feed import EventFeed
-from device.record import Record
+from device.hours import OpeningHours
+from device.parts import Ear, Panel
+from device.record import record_of
 from device.spool import Spool, SpoolError
 from device.stats import AgentStats
+from device.tally import Tally, name_of
 from device.uplink import Offline, Online, Settled, UplinkEvent
 from device.visit import effects, events
 from device.visit.limits import Limits
 from device.visit.machine import deadline_s, step
-from device.visit.states import Finishing, Idle, Notice, OutOfService, Phase, Recording, State, Thanks, Visit
+from device.visit.states import Idle, Notice, State, Thanks, Visit
 from firmware_bridge import Button, ButtonPressed, ButtonReleased, PanelEvent, PanelOffline, PanelOnline, Scene
 
 log = logging.getLogger(__name__)
@@ -30,50 +34,8 @@ LEVEL_FLOOR_DBFS = -60.0
 """Shown as nothing on the panel; the full scale is 0 dBFS."""
 OWN_LANGUAGE = ("en",)
 TURN_S = 1.0
-_PHASES: dict[type[Phase], str] = {
-    Idle: "idle",
-    Recording: "recording",
-    Finishing: "finishing",
-    Thanks: "thanks",
-    Notice: "notice",
-    OutOfService: "out_of_service",
-}
-
-
-class Ear(Protocol):
-    """What the agent asks of the ear."""
-
-    def begin(self, visit: str) -> None:
-        """Begin a recording."""
-        ...
-
-    def finish(self, visit: str) -> None:
-        """End it and transcribe."""
-        ...
-
-    def discard(self, visit: str) -> None:
-        """Forget it."""
-        ...
-
-    def restart(self) -> None:
-        """Replace the process."""
-        ...
-
-    def use_language(self, language: str) -> None:
-        """Understand the next visits in another language."""
-        ...
-
-
-class Panel(Protocol):
-    """What the agent asks of a button panel."""
-
-    def show(self, scene: Scene) -> None:
-        """Show a scene."""
-        ...
-
-    def level(self, value: int) -> None:
-        """Show a level from 0 to 255."""
-        ...
+HOURS_S = 10.0
+"""Between two looks at the opening hours."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +59,8 @@ class Agent:
         agent_version: str,
         consent_version: str | None,
         on_turn: Callable[[], None] | None = None,
+        stuck_s: float = STUCK_S,
+        hours: OpeningHours | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``on_turn`` is called after every event, and at least once a second when nothing happens."""
@@ -108,7 +72,11 @@ class Agent:
         self._consent_version = consent_version
         self._on_turn = on_turn
         self._monotonic = monotonic
-        self._visits = self._thanked = self._taken_back = self._nothing_heard = self._failed = 0
+        self._hours = hours
+        self._hours_due_s = -math.inf
+        self._tally = Tally()
+        self._defects = Defects()
+        self._buttons = Buttons(stuck_s)
         self._thanks_s: float | None = None
         self._scene = Scene.OUT_OF_SERVICE
         self._inbox: queue.SimpleQueue[Inbound] = queue.SimpleQueue()
@@ -141,25 +109,25 @@ class Agent:
             event = self._next()
             if isinstance(event, _Stop):
                 return
-            self._take(event)
+            self._turn(event)
             if self._on_turn is not None:
                 self._on_turn()
 
     def stats(self) -> AgentStats:
         """Return how the visits went; any thread."""
         return AgentStats(
-            phase=_PHASES[type(self._state.phase)],
+            phase=name_of(self._state.phase),
             scene=self._scene.name.lower(),
             language=self._choice.chosen,
-            stuck_buttons=(),
+            stuck_buttons=tuple(button.name.lower() for button in self._buttons.stuck),
             last_thanks_s=None if self._thanks_s is None else self._monotonic() - self._thanks_s,
-            visits=self._visits,
-            thanked=self._thanked,
-            taken_back=self._taken_back,
-            nothing_heard=self._nothing_heard,
-            failed=self._failed,
-            turned_away=0,
-            defects=0,
+            visits=self._tally.visits,
+            thanked=self._tally.thanked,
+            taken_back=self._tally.taken_back,
+            nothing_heard=self._tally.nothing_heard,
+            failed=self._tally.failed,
+            turned_away=self._tally.turned_away,
+            defects=self._defects.count,
         )
 
     # ------------------------------------------------------------ events in
@@ -172,6 +140,49 @@ class Agent:
             return self._inbox.get(timeout=max(0.0, wait_s))
         except queue.Empty:
             return None
+
+    def _turn(self, event: Inbound | None) -> None:
+        """Take an event. An exception costs this event, and the visit that it may have belonged to."""
+        try:
+            self._tend(self._monotonic())
+            self._take(event)
+        except Exception as error:  # noqa: BLE001 a kiosk that goes on is better than one that waits for its restart
+            self._defects.add(event, error, self._monotonic())
+            self._recover()
+
+    def _recover(self) -> None:
+        todo = self._advance(events.Defect(self._monotonic()))
+        for effect in todo:
+            try:
+                self._carry_out(effect)
+            except Exception as error:  # noqa: BLE001 the other parts are told all the same
+                self._defects.add(effect, error, self._monotonic())
+
+    def _tend(self, now_s: float) -> None:
+        if self._hours is not None:
+            self._look_at_hours(self._hours, now_s)
+        for button in self._buttons.newly_stuck(now_s):
+            log.warning("The button %s has been down for a long time: is it stuck?", button.name.lower())
+            self._feed.publish("stuck", button=button.name.lower())
+
+    def _look_at_hours(self, hours: OpeningHours, now_s: float) -> None:
+        if now_s < self._hours_due_s:
+            return
+        self._hours_due_s = now_s + HOURS_S
+        stamp = self._clock.now()
+        # A clock that is not set must not keep visitors out.
+        is_open = not stamp.synchronised or hours.is_open(stamp.wall_s)
+        if is_open != self._state.is_open:
+            log.info("The kiosk %s, by its opening hours", "opens" if is_open else "closes")
+            self._feed.publish("hours", state="hours", is_open=is_open)
+            self._step(events.Opening(is_open))
+
+    def _released(self, buttons: Collection[Button], now_s: float) -> None:
+        for button in self._buttons.released(buttons):
+            log.info("The button %s is not stuck any more", button.name.lower())
+            self._feed.publish("unstuck", button=button.name.lower())
+        for button in buttons:
+            self._step(events.Released(button, now_s))
 
     def _take(self, event: Inbound | None) -> None:
         now_s = self._monotonic()
@@ -192,19 +203,20 @@ class Agent:
         match event:
             case ButtonPressed(button=button):
                 visit = Visit(str(uuid.uuid4()), self._clock.now())
+                self._buttons.pressed(button, now_s)
                 self._feed.publish("pressed", button=button.name.lower())
                 if button is Button.LANGUAGE and isinstance(self._state.phase, Idle | Notice):
                     self._choose(languages.another(self._choice, now_s))
-                self._step(events.Pressed(button, now_s, visit))
+                refusal = self._spool.refusal() if button is Button.RECORD else None
+                self._step(events.Pressed(button, now_s, visit, refusal))
             case ButtonReleased(button=button):
                 self._feed.publish("released", button=button.name.lower())
-                self._step(events.Released(button, now_s))
+                self._released((button,), now_s)
             case PanelOnline(identity=identity):
                 self._feed.publish("panel_online", state="panel", firmware=".".join(map(str, identity.firmware)))
             case PanelOffline(reason=reason, held=held):
                 self._feed.publish("panel_offline", state="panel", reason=reason)
-                for button in held:
-                    self._step(events.Released(button, now_s))
+                self._released(held, now_s)
 
     def _take_ear(self, event: EarEvent, now_s: float) -> None:
         match event:
@@ -279,9 +291,16 @@ class Agent:
     # ------------------------------------------------------------ effects out
 
     def _step(self, event: events.Event) -> None:
-        self._state, todo = step(self._state, event, self._limits)
-        for effect in todo:
+        for effect in self._advance(event):
             self._carry_out(effect)
+
+    def _advance(self, event: events.Event) -> tuple[effects.Effect, ...]:
+        before = self._state
+        self._state, todo = step(before, event, self._limits)
+        self._tally.count(before, event, self._state)
+        if isinstance(event, events.Committed) and isinstance(self._state.phase, Thanks):
+            self._thanks_s = event.at_s
+        return todo
 
     def _carry_out(self, effect: effects.Effect) -> None:
         match effect:
@@ -314,20 +333,10 @@ class Agent:
         if scene is Scene.IDLE and self._choice.until_s is None:
             self._choose(languages.own(self._choice))
         visit: Visit | None = getattr(self._state.phase, "visit", None)
-        self._count(scene)
+        self._scene = scene
         if self._panel is not None:
             self._panel.show(scene)
         self._feed.publish("scene", state="scene", scene=scene.name.lower(), visit=visit.id if visit else None)
-
-    def _count(self, scene: Scene) -> None:
-        self._scene = scene
-        self._visits += scene is Scene.RECORDING
-        self._thanked += scene is Scene.THANKS
-        self._taken_back += scene is Scene.DISCARDED
-        self._nothing_heard += scene is Scene.NOTHING_HEARD
-        self._failed += scene is Scene.SORRY
-        if scene is Scene.THANKS:
-            self._thanks_s = self._monotonic()
 
     def _show_level(self, dbfs: float) -> None:
         value = round(255 * (1 - max(LEVEL_FLOOR_DBFS, min(0.0, dbfs)) / LEVEL_FLOOR_DBFS))
@@ -338,7 +347,8 @@ class Agent:
     def _commit(self, visit: Visit, transcript: Transcript) -> None:
         began_s = self._monotonic()
         try:
-            self._spool.add(self._record(visit, transcript))
+            record = record_of(visit.id, visit.pressed, transcript, self._agent_version, self._consent_version)
+            self._spool.add(record)
         except SpoolError as error:
             log.error("A feedback could not be kept, its visitor is told: %s", error)  # noqa: TRY400
             self._step(events.NotCommitted(visit.id, self._monotonic()))
@@ -346,24 +356,6 @@ class Agent:
         done_s = self._monotonic()
         self._feed.publish("committed", visit=visit.id, ms=round((done_s - began_s) * 1000, 2))
         self._step(events.Committed(visit.id, done_s))
-
-    def _record(self, visit: Visit, transcript: Transcript) -> Record:
-        return Record(
-            id=visit.id,
-            pressed=visit.pressed,
-            transcript=transcript.text or "",
-            language=transcript.language,
-            confidence=transcript.confidence,
-            words=tuple(
-                Word(word=word.word, start_s=word.start_s, end_s=word.end_s, confidence=word.confidence)
-                for word in transcript.words
-            ),
-            speech_s=transcript.speech_s,
-            audio_s=transcript.audio_s,
-            model=transcript.model,
-            agent_version=self._agent_version,
-            consent_version=self._consent_version,
-        )
 
     def _with_spool(self, change: Callable[[str], None], visit: str) -> None:
         try:

@@ -75,6 +75,8 @@ class Kiosk:
             agent_version=agent_version(),
             consent_version=settings.visit.consent_version,
             on_turn=self._turn,
+            stuck_s=settings.visit.stuck_s,
+            hours=None if settings.hours is None else settings.hours.opening(),
         )
         self._uplink = Uplink(
             self._spool,
@@ -83,6 +85,7 @@ class Kiosk:
             make_link=self._connection,
             on_event=self._post,
             start_number=start_number,
+            clock_patience_s=settings.clock.patience_s,
         )
 
     def run(self) -> None:

@@ -9,11 +9,12 @@ from firmware_bridge import Button
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """A button went down; ``fresh`` is the visit that may begin with it."""
+    """A button went down; ``fresh`` is the visit that may begin with it, ``refusal`` says why it could not be kept."""
 
     button: Button
     at_s: float
     fresh: Visit
+    refusal: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +97,20 @@ class NotCommitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Opening:
+    """The kiosk is within its opening hours, or outside them."""
+
+    is_open: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Defect:
+    """An event could not be handled: what was to happen for it may have happened in part."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
@@ -114,5 +129,7 @@ Event = (
     | Interrupted
     | Committed
     | NotCommitted
+    | Opening
+    | Defect
     | Tick
 )

@@ -5,6 +5,9 @@ Times are seconds of one monotonic clock and come with the events. Whoever drive
 later than `deadline_s`.
 
 Thanks are shown only after `Committed`, which says that the feedback is safe against a power cut.
+
+Every press of *record* and *cancel* is answered in its own step. A panel does not begin a scene anew that it shows
+already, so a press that changes nothing has the lights out for a moment, after which the scene begins again.
 """
 
 from dataclasses import replace
@@ -13,6 +16,7 @@ from audio.protocol import Transcript
 from device.visit.effects import Commit, Effect, Forget, Listen, Release, ReplaceEar, Show, StopListening, TakeBack
 from device.visit.events import (
     Committed,
+    Defect,
     EarLost,
     EarReady,
     Event,
@@ -21,21 +25,45 @@ from device.visit.events import (
     NotCommitted,
     NothingSaid,
     NotTranscribed,
+    Opening,
     Pressed,
     Released,
     SpeechEnded,
     Tick,
 )
 from device.visit.limits import Limits
-from device.visit.states import Finishing, Idle, Notice, OutOfService, Press, Recording, State, Thanks, Visit
+from device.visit.states import (
+    Answer,
+    Closed,
+    Finishing,
+    Idle,
+    Notice,
+    OutOfService,
+    Phase,
+    Press,
+    Recording,
+    State,
+    Thanks,
+    Visit,
+    scene_of,
+)
 from firmware_bridge import Button, Scene
 
 Step = tuple[State, tuple[Effect, ...]]
 
+DARK = Scene.CLOSED
+_ANSWERS: dict[type[Phase], Scene] = {OutOfService: Scene.SORRY, Closed: Scene.OUT_OF_SERVICE}
+"""To a press where no visit can begin; elsewhere the lights go out for a moment."""
+
 
 def deadline_s(state: State, limits: Limits) -> float | None:
     """Return when the next `Tick` is due, or None if nothing happens by time alone."""
-    match state.phase:
+    dues_s = (_phase_due_s(state.phase, limits), None if state.answer is None else state.answer.until_s)
+    return min((due_s for due_s in dues_s if due_s is not None), default=None)
+
+
+def _phase_due_s(phase: Phase, limits: Limits) -> float | None:
+    match phase:
         case Recording(started_s=started_s):
             return started_s + limits.speech_max_s
         case Finishing(due_s=due_s):
@@ -51,11 +79,32 @@ def step(state: State, event: Event, limits: Limits) -> Step:
 
     Events of another visit than the present one change nothing, unless its words were still to come.
     """
+    after, todo = _take(state, event, limits)
+    if any(isinstance(effect, Show) for effect in todo):
+        return replace(after, answer=None), todo
     match event:
-        case EarReady():
-            return _ear_ready(replace(state, can_hear=True))
-        case EarLost(at_s=at_s):
-            return _ear_lost(replace(state, can_hear=False), at_s, limits)
+        case Pressed(button=Button.RECORD | Button.CANCEL, at_s=at_s):
+            after, answer = _answer(after, at_s, limits)
+            return after, (*todo, answer)
+        case Tick(at_s=at_s) if after.answer is not None and at_s >= after.answer.until_s:
+            return replace(after, answer=None), (*todo, Show(scene_of(after.phase)))
+        case _:
+            return after, todo
+
+
+def _answer(state: State, at_s: float, limits: Limits) -> tuple[State, Show]:
+    if state.answer is not None:
+        # Only another scene can be seen: it is the phase's own.
+        return replace(state, answer=None), Show(scene_of(state.phase))
+    scene = _ANSWERS.get(type(state.phase), DARK)
+    lasts_s = limits.blink_s if scene is DARK else limits.answer_s
+    return replace(state, answer=Answer(scene, at_s + lasts_s)), Show(scene)
+
+
+def _take(state: State, event: Event, limits: Limits) -> Step:
+    match event:
+        case EarReady() | EarLost() | Opening() | Defect():
+            return _circumstances(state, event, limits)
         case Heard(visit=of) | NotTranscribed(visit=of) | Committed(visit=of) | NotCommitted(visit=of) if of in (
             visit.id for visit in state.late
         ):
@@ -69,8 +118,35 @@ def step(state: State, event: Event, limits: Limits) -> Step:
             return _finishing(state, finishing, event, limits)
         case Thanks() as thanks:
             return _thanks(state, thanks, event, limits)
-        case OutOfService():
+        case OutOfService() | Closed():
             return state, ()
+
+
+def _circumstances(state: State, event: EarReady | EarLost | Opening | Defect, limits: Limits) -> Step:
+    match event:
+        case EarReady():
+            return _ear_ready(replace(state, can_hear=True))
+        case EarLost(at_s=at_s):
+            return _ear_lost(replace(state, can_hear=False), at_s, limits)
+        case Opening(is_open=is_open):
+            return _opening(replace(state, is_open=is_open))
+        case Defect(at_s=at_s):
+            return _defect(state, at_s, limits)
+
+
+def _opening(state: State) -> Step:
+    """Open or close; a visit that is under way ends first, with its closing scene."""
+    rested, todo = _rest(state)
+    at_rest = isinstance(state.phase, Idle | OutOfService | Closed)
+    return (rested, todo) if at_rest and rested.phase != state.phase else (state, ())
+
+
+def _defect(state: State, at_s: float, limits: Limits) -> Step:
+    match state.phase:
+        case Recording(visit=visit) | Finishing(visit=visit):
+            return _after(Forget(visit.id), _notice(state, Scene.SORRY, at_s, limits))
+        case phase:
+            return state, (Show(scene_of(phase)),)
 
 
 def _ear_ready(state: State) -> Step:
@@ -91,8 +167,8 @@ def _ear_lost(state: State, at_s: float, limits: Limits) -> Step:
 
 def _waiting(state: State, event: Event, limits: Limits) -> Step:
     match state.phase, event:
-        case _, Pressed(button=Button.RECORD, at_s=at_s, fresh=visit):
-            return _begin(state, visit, at_s)
+        case _, Pressed(button=Button.RECORD) as pressed:
+            return _begin(state, pressed, limits)
         case Notice(late=Visit() as visit), Pressed(button=Button.CANCEL, at_s=at_s) if visit in state.late:
             return _after(Forget(visit.id), _notice(_without(state, visit.id), Scene.DISCARDED, at_s, limits))
         case Notice(until_s=until_s), Tick(at_s=at_s) if at_s >= until_s:
@@ -136,7 +212,8 @@ def _finishing(state: State, finishing: Finishing, event: Event, limits: Limits)
         case Heard(visit=of, at_s=at_s) if of == this:
             return _notice(state, Scene.NOTHING_HEARD, at_s, limits)
         case Committed(visit=of, at_s=at_s) if of == this:
-            return replace(state, phase=Thanks(visit, at_s + limits.thanks_s)), (Show(Scene.THANKS),)
+            thanks = Thanks(visit, at_s + limits.thanks_s)
+            return replace(state, phase=thanks, free_s=at_s + limits.interval_s), (Show(Scene.THANKS),)
         case NotTranscribed(visit=of, at_s=at_s) | NotCommitted(visit=of, at_s=at_s) if of == this:
             return _after(Forget(this), _notice(state, Scene.SORRY, at_s, limits))
         case Pressed(button=Button.CANCEL, at_s=at_s):
@@ -156,19 +233,32 @@ def _thanks(state: State, thanks: Thanks, event: Event, limits: Limits) -> Step:
     match event:
         case Pressed(button=Button.CANCEL, at_s=at_s):
             return _after(TakeBack(thanks.visit.id), _notice(state, Scene.DISCARDED, at_s, limits))
-        case Pressed(button=Button.RECORD, at_s=at_s, fresh=visit):
-            return _after(release, _begin(state, visit, at_s))
+        case Pressed(button=Button.RECORD, at_s=at_s) as pressed if at_s >= state.free_s:
+            return _after(release, _begin(state, pressed, limits))
         case Tick(at_s=at_s) if at_s >= thanks.until_s:
             return _after(release, _rest(state))
         case _:
             return state, ()
 
 
-def _begin(state: State, visit: Visit, at_s: float) -> Step:
-    if not state.can_hear:
+def _begin(state: State, pressed: Pressed, limits: Limits) -> Step:
+    visit, at_s = pressed.fresh, pressed.at_s
+    if not (state.can_hear and state.is_open):
         return _rest(state)
+    if at_s < state.free_s:
+        return state, ()
+    if pressed.refusal is not None:
+        return _refuse(state, at_s + limits.notice_s)
     # Light before sound: the visitor's acknowledgement must not wait for the ear.
     return replace(state, phase=Recording(visit, at_s)), (Show(Scene.RECORDING), Listen(visit.id))
+
+
+def _refuse(state: State, until_s: float) -> Step:
+    match state.phase:
+        case Notice(scene=Scene.SORRY) as notice:
+            return replace(state, phase=replace(notice, until_s=until_s)), ()
+        case _:
+            return replace(state, phase=Notice(Scene.SORRY, until_s)), (Show(Scene.SORRY),)
 
 
 def _finish(state: State, visit: Visit, at_s: float, limits: Limits) -> Step:
@@ -199,13 +289,13 @@ def _without(state: State, visit: str) -> State:
 
 
 def _notice(state: State, scene: Scene, at_s: float, limits: Limits, *, late: Visit | None = None) -> Step:
-    return replace(state, phase=Notice(scene, at_s + limits.notice_s, late)), (Show(scene),)
+    notice = Notice(scene, at_s + limits.notice_s, late)
+    return replace(state, phase=notice, free_s=at_s + limits.interval_s), (Show(scene),)
 
 
 def _rest(state: State) -> Step:
-    if state.can_hear:
-        return replace(state, phase=Idle()), (Show(Scene.IDLE),)
-    return replace(state, phase=OutOfService()), (Show(Scene.OUT_OF_SERVICE),)
+    phase: Phase = Closed() if not state.is_open else Idle() if state.can_hear else OutOfService()
+    return replace(state, phase=phase), (Show(scene_of(phase)),)
 
 
 def _after(first: Effect, then: Step) -> Step:

@@ -1,5 +1,6 @@
 """The phases of a visit."""
 
+import math
 from dataclasses import dataclass
 from enum import Enum
 
@@ -70,7 +71,34 @@ class OutOfService:
     """The kiosk cannot hear; no visit can start."""
 
 
-Phase = Idle | Recording | Finishing | Thanks | Notice | OutOfService
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """Outside the opening hours; no visit can start."""
+
+
+Phase = Idle | Recording | Finishing | Thanks | Notice | OutOfService | Closed
+
+_SCENES: dict[type[Phase], Scene] = {
+    Idle: Scene.IDLE,
+    Recording: Scene.RECORDING,
+    Finishing: Scene.FINISHING,
+    Thanks: Scene.THANKS,
+    OutOfService: Scene.OUT_OF_SERVICE,
+    Closed: Scene.CLOSED,
+}
+
+
+def scene_of(phase: Phase) -> Scene:
+    """Return the scene that tells the visitor of a phase."""
+    return phase.scene if isinstance(phase, Notice) else _SCENES[type(phase)]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A scene that is shown for a moment instead of the phase's own, because somebody pressed a button."""
+
+    scene: Scene
+    until_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,5 +107,9 @@ class State:
 
     phase: Phase = OutOfService()
     can_hear: bool = False
+    is_open: bool = True
     late: tuple[Visit, ...] = ()
     """Visits whose visitors were told that it did not work, and whose words may still come."""
+    free_s: float = -math.inf
+    """From when on the next visit may begin."""
+    answer: Answer | None = None

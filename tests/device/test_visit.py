@@ -13,10 +13,12 @@ from device.visit import effects, events
 from device.visit.effects import Commit, Forget, Listen, Release, ReplaceEar, Show, StopListening, TakeBack
 from device.visit.limits import Limits
 from device.visit.machine import deadline_s, step
-from device.visit.states import Finishing, Idle, Notice, OutOfService, Recording, State, Thanks, Visit
+from device.visit.states import Idle, OutOfService, Recording, State, Visit, scene_of
 from firmware_bridge import Button, Scene
 
-LIMITS = Limits(hold_s=0.6, speech_max_s=60, finishing_max_s=10, interrupted_max_s=3, thanks_s=4, notice_s=3)
+LIMITS = Limits(
+    hold_s=0.6, speech_max_s=60, finishing_max_s=10, interrupted_max_s=3, thanks_s=4, notice_s=3, interval_s=1
+)
 
 
 def a_visit(name: str) -> Visit:
@@ -158,7 +160,7 @@ def test_cancel_forgets_what_was_said(kiosk: Kiosk, prepare) -> None:  # type: i
 
 
 def test_the_next_visitor_need_not_wait_for_the_end_of_the_thanks(kiosk: Kiosk) -> None:
-    to_thanks(kiosk)
+    to_thanks(kiosk).after(LIMITS.interval_s)
     assert kiosk.presses() == [Release("visit-1"), Show(Scene.RECORDING), Listen("visit-2")]
 
 
@@ -188,7 +190,7 @@ def test_an_ear_that_is_lost_while_somebody_speaks_is_told_and_heals(kiosk: Kios
     kiosk.taps()
     assert kiosk.happens(events.EarLost(kiosk.now_s)) == [Show(Scene.SORRY)]
     assert kiosk.time_passes(LIMITS.notice_s) == [Show(Scene.OUT_OF_SERVICE)]
-    assert kiosk.presses() == []
+    assert kiosk.presses() == [Show(Scene.SORRY)]
     assert kiosk.happens(events.EarReady(kiosk.now_s)) == [Show(Scene.IDLE)]
 
 
@@ -236,7 +238,7 @@ def test_words_that_come_late_are_kept_and_nobody_is_thanked(kiosk: Kiosk) -> No
 
 def test_words_that_come_late_do_not_disturb_the_next_visitor(kiosk: Kiosk) -> None:
     to_late(kiosk)
-    kiosk.happens(events.EarReady(kiosk.now_s))
+    kiosk.after(LIMITS.interval_s).happens(events.EarReady(kiosk.now_s))
     kiosk.taps()
     phase = kiosk.state.phase
     kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1")))
@@ -289,7 +291,7 @@ def test_an_ear_that_is_lost_does_not_take_the_thanks_away(kiosk: Kiosk) -> None
 
 
 def test_late_events_of_an_earlier_visit_change_nothing(kiosk: Kiosk) -> None:
-    to_thanks(kiosk)
+    to_thanks(kiosk).after(LIMITS.interval_s)
     kiosk.taps()
     before = kiosk.state
     for late in (
@@ -302,6 +304,49 @@ def test_late_events_of_an_earlier_visit_change_nothing(kiosk: Kiosk) -> None:
     ):
         assert kiosk.happens(late) == []
     assert kiosk.state == before
+
+
+def test_a_press_that_changes_nothing_puts_the_lights_out_for_a_moment(kiosk: Kiosk) -> None:
+    to_finishing(kiosk)
+    assert kiosk.presses() == [Show(Scene.CLOSED)]
+    assert deadline_s(kiosk.state, LIMITS) == kiosk.now_s + LIMITS.blink_s
+    assert kiosk.time_passes(LIMITS.blink_s) == [Show(Scene.FINISHING)]
+
+
+def test_a_second_press_within_the_answer_to_the_first_is_seen_too(kiosk: Kiosk) -> None:
+    assert kiosk.presses(Button.CANCEL) == [Show(Scene.CLOSED)]
+    assert kiosk.presses(Button.CANCEL) == [Show(Scene.IDLE)]
+
+
+def test_a_visit_that_could_not_be_kept_does_not_begin(kiosk: Kiosk) -> None:
+    pressed = events.Pressed(Button.RECORD, 0.0, a_visit("visit-1"), "the disk is full")
+    assert kiosk.happens(pressed) == [Show(Scene.SORRY)]
+    assert kiosk.happens(pressed) == [Show(Scene.CLOSED)]
+    assert kiosk.time_passes(LIMITS.notice_s) == [Show(Scene.IDLE)]
+
+
+def test_no_visit_begins_within_the_interval_after_another(kiosk: Kiosk) -> None:
+    to_thanks(kiosk).after(LIMITS.interval_s - 0.1)
+    assert kiosk.presses() == [Show(Scene.CLOSED)]
+    assert kiosk.time_passes(LIMITS.blink_s) == [Show(Scene.THANKS)]
+    assert kiosk.presses() == [Release("visit-1"), Show(Scene.RECORDING), Listen("visit-3")]
+
+
+def test_closing_time_lets_a_visit_end(kiosk: Kiosk) -> None:
+    to_finishing(kiosk)
+    assert kiosk.happens(events.Opening(is_open=False)) == []
+    kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1")))
+    assert kiosk.happens(events.Committed("visit-1", kiosk.now_s)) == [Show(Scene.THANKS)]
+    assert kiosk.time_passes(LIMITS.thanks_s) == [Release("visit-1"), Show(Scene.CLOSED)]
+    assert kiosk.presses() == [Show(Scene.OUT_OF_SERVICE)]
+    assert kiosk.time_passes(LIMITS.answer_s) == [Show(Scene.CLOSED)]
+    assert kiosk.happens(events.Opening(is_open=True)) == [Show(Scene.IDLE)]
+
+
+@pytest.mark.parametrize("prepare", [lambda kiosk: kiosk.taps(), to_finishing], ids=["recording", "finishing"])
+def test_a_defect_ends_its_visit_with_sorry(kiosk: Kiosk, prepare) -> None:  # type: ignore[no-untyped-def]
+    prepare(kiosk)
+    assert kiosk.happens(events.Defect(kiosk.now_s)) == [Forget("visit-1"), Show(Scene.SORRY)]
 
 
 # ---------------------------------------------------------------- whatever happens
@@ -368,7 +413,7 @@ def test_whatever_happens_the_kiosk_comes_to_rest_by_itself(actions: list[tuple[
     kiosk = Kiosk()
     kiosk.happens(events.EarReady(0.0))
     play(kiosk, actions)
-    for _ in range(3):
+    for _ in range(4):
         due_s = deadline_s(kiosk.state, LIMITS)
         if due_s is None:
             break
@@ -382,12 +427,5 @@ def test_whatever_happens_the_scene_shown_is_that_of_the_phase(actions: list[tup
     kiosk = Kiosk()
     kiosk.happens(events.EarReady(0.0))
     play(kiosk, actions)
-    expected = {
-        Idle: Scene.IDLE,
-        Recording: Scene.RECORDING,
-        Finishing: Scene.FINISHING,
-        Thanks: Scene.THANKS,
-        OutOfService: Scene.OUT_OF_SERVICE,
-    }
-    phase = kiosk.state.phase
-    assert kiosk.scene == (phase.scene if isinstance(phase, Notice) else expected[type(phase)])
+    answer = kiosk.state.answer
+    assert kiosk.scene == (scene_of(kiosk.state.phase) if answer is None else answer.scene)

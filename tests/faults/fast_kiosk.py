@@ -26,17 +26,17 @@ import sqlite3
 import sys
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from msgspec import structs
 
 from contract import credentials as broker_credentials
-from device import connection
 from device.agent import Agent
 from device.backoff import Backoff
 from device.clock import Stamp, SystemClock
-from device.connection import ConnectionHandler
+from device.connection import KEEPALIVE_S, ConnectionHandler
 from device.event_feed import EventFeed
 from device.spool import Spool
 from device.uplink import Link, Offline, Online, Settled, Uplink, UplinkEvent
@@ -46,7 +46,7 @@ from tests.faults.reports import digest, report, words_of
 from tests.faults.visitors import Visitors
 
 SYNCHRONOUS = os.environ.get("VOISEBACK_TEST_SYNCHRONOUS", "FULL")
-LIMITS = Limits(thanks_s=0.02, notice_s=0.02)
+LIMITS = Limits(thanks_s=0.02, notice_s=0.02, interval_s=0.0, answer_s=0.02)
 NOTICE_S = 0.05
 KIOSK_ID = "fast"
 
@@ -113,11 +113,9 @@ def _make_link(arguments: argparse.Namespace, chance: random.Random) -> tuple[st
     access = broker_credentials.load(arguments.credentials)
     if arguments.port is not None:
         access = structs.replace(access, port=arguments.port)
-    if arguments.keepalive_s is not None:
-        connection.KEEPALIVE_S = arguments.keepalive_s
 
     def link(session: int, on_event: ConnectionHandler) -> Link:
-        return ToldConnection(access, session=session, on_event=on_event)
+        return ToldConnection(access, session=session, on_event=on_event, keepalive_s=arguments.keepalive_s)
 
     return access.kiosk_id, link
 
@@ -132,8 +130,12 @@ def _parse(arguments: list[str]) -> argparse.Namespace:
     parser.add_argument("--thanks-s", type=float, default=0.1, help="how long thanks are shown, by hand")
     parser.add_argument("--credentials", type=Path, help="of a real broker; without it receipts come from this process")
     parser.add_argument("--port", type=int, help="of the broker, instead of the one in the credentials")
-    parser.add_argument("--keepalive-s", type=int)
+    parser.add_argument("--keepalive-s", type=int, default=KEEPALIVE_S)
     return parser.parse_args(arguments)
+
+
+def _limits(arguments: argparse.Namespace) -> Limits:
+    return replace(LIMITS, thanks_s=arguments.thanks_s, notice_s=NOTICE_S) if arguments.by_hand else LIMITS
 
 
 def _obey(commands: Iterable[str], visitors: Visitors, agent: Agent) -> None:
@@ -163,7 +165,7 @@ def main() -> None:
         spool=spool,
         feed=feed,
         clock=clock,
-        limits=Limits(thanks_s=arguments.thanks_s, notice_s=NOTICE_S) if arguments.by_hand else LIMITS,
+        limits=_limits(arguments),
         agent_version="0",
         consent_version=None,
     )
@@ -175,6 +177,8 @@ def main() -> None:
         make_link=make_link,
         on_event=_told_agent(agent.post),
         start_number=start_number,
+        # Nothing here is about time, and whether this machine's clock is set is not known.
+        clock_patience_s=0.0,
         backoff=Backoff(first_s=0.2, ceiling_s=1.0),
     )
     visitors = Visitors(chance, by_hand=arguments.by_hand)

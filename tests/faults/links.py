@@ -84,8 +84,11 @@ class _NearLink:
 class ToldConnection(Connection):
     """The product's connection to a real broker, which also says what passes over it."""
 
-    def __init__(self, credentials: BrokerCredentials, *, session: int, on_event: ConnectionHandler) -> None:
-        super().__init__(credentials, session=session, agent_version="0", on_event=_told(on_event))
+    def __init__(
+        self, credentials: BrokerCredentials, *, session: int, on_event: ConnectionHandler, keepalive_s: int
+    ) -> None:
+        told = _told(on_event)
+        super().__init__(credentials, session=session, agent_version="0", on_event=told, keepalive_s=keepalive_s)
         self._client.on_publish = lambda _client, _data, number, *_: report("puback", number=number)
         self._plain_publish = self._client.publish
         setattr(self._client, "publish", self._publish)  # noqa: B010

@@ -137,8 +137,11 @@ def test_whoever_was_thanked_by_a_fast_kiosk_is_delivered_once(
     try:
         for number in range(FAST_KILLS):
             with FastKiosk(tmp_path / "kiosk", tmp_path / "spool", *options, str(moments.random())) as kiosk:
+                # Of four lives one may end before its spool is open, and two have thanked somebody.
                 if number % 4:
                     kiosk.wait_for("opened")
+                if number % 4 > 1:
+                    kiosk.wait_for("scene", scene="thanks")
                 time.sleep(moments.uniform(0.0, FAST_LIFE_S))
             wrong += ledger.tell(kiosk.reports)
         with FastKiosk(tmp_path / "kiosk", tmp_path / "spool", "--by-hand", *options, "0") as last:
@@ -152,6 +155,6 @@ def test_whoever_was_thanked_by_a_fast_kiosk_is_delivered_once(
     assert ledger.promised <= set(delivered), f"seed {seed}"
     assert not ledger.taken_back & set(delivered), f"seed {seed}"
     assert len(delivered) == len(set(delivered)), f"seed {seed}"
-    assert ledger.thanked >= FAST_KILLS
+    assert ledger.thanked >= FAST_KILLS // 2
     with capsys.disabled():
         print(f"\nkiosk: {FAST_KILLS} kills, {ledger.thanked} thanked, {len(ledger.taken_back)} taken back, 0 lost")
