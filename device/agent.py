@@ -13,6 +13,7 @@ from audio.protocol import EarEvent, Transcript
 from device import language as languages
 from device.buttons import STUCK_S, Buttons
 from device.clock import Clock
+from device.debts import Debts
 from device.defects import Defects
 from device.event_feed import EventFeed
 from device.hours import OpeningHours
@@ -76,6 +77,7 @@ class Agent:
         self._hours_due_s = -math.inf
         self._tally = Tally()
         self._defects = Defects()
+        self._debts = Debts()
         self._buttons = Buttons(stuck_s)
         self._thanks_s: float | None = None
         self._scene = Scene.OUT_OF_SERVICE
@@ -159,6 +161,8 @@ class Agent:
                 self._defects.add(effect, error, self._monotonic())
 
     def _tend(self, now_s: float) -> None:
+        if self._debts.pay(now_s):
+            self._wake_uplink()
         if self._hours is not None:
             self._look_at_hours(self._hours, now_s)
         for button in self._buttons.newly_stuck(now_s):
@@ -358,8 +362,5 @@ class Agent:
         self._step(events.Committed(visit.id, done_s))
 
     def _with_spool(self, change: Callable[[str], None], visit: str) -> None:
-        try:
-            change(visit)
-        except SpoolError as error:
-            # The row stays held; the next start of the agent releases it.
-            log.error("The spool could not be changed for visit %s: %s", visit, error)  # noqa: TRY400
+        # If the agent ends before it could be made, the row stays held, and the next start releases it.
+        self._debts.add(change, visit, self._monotonic())
