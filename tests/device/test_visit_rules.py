@@ -104,7 +104,9 @@ class FakeEar:
 class FakePanel:
     """Sees only what a panel shows: a scene that is shown already is no news."""
 
-    def __init__(self) -> None:
+    def __init__(self, spool: FakeSpool) -> None:
+        self.spool = spool
+        self.durable_at_thanks: set[str] = set()
         self.scene: Scene | None = None
         self.changes: list[Scene] = []
         self.broken = False
@@ -115,6 +117,8 @@ class FakePanel:
             raise OSError("the panel is broken")
         if scene is not self.scene:
             self.changes.append(scene)
+        if scene is Scene.THANKS:
+            self.durable_at_thanks = set(self.spool.committed)
         self.scene = scene
 
     def level(self, value: int) -> None:
@@ -138,7 +142,8 @@ class Visitors(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now_s = 0.0
-        self.spool, self.ear, self.panel = FakeSpool(), FakeEar(), FakePanel()
+        self.spool, self.ear = FakeSpool(), FakeEar()
+        self.panel = FakePanel(self.spool)
         self.clock = FakeClock()
         self.folder = Path(tempfile.mkdtemp())
         spans = tuple(Span(hour * 60, hour * 60 + 30) for hour in range(24))
@@ -167,7 +172,7 @@ class Visitors(RuleBasedStateMachine):
         phase = self.agent._state.phase
         if Scene.THANKS in changes:
             assert isinstance(phase, Thanks)
-            assert phase.visit.id in self.spool.committed, "thanks before the commit"
+            assert phase.visit.id in self.panel.durable_at_thanks, "thanks before the commit"
         return changes
 
     def visit(self) -> str:
@@ -227,6 +232,13 @@ class Visitors(RuleBasedStateMachine):
                 too_loud=False,
             )
         )
+
+    @rule(text=st.sampled_from(["hello", "hello", None]))
+    def somebody_speaks(self, text: str | None) -> None:
+        for _ in range(2):
+            self.press(Button.RECORD)
+            self.release(Button.RECORD)
+        self.words_come(text=text, late=False)
 
     @rule()
     def recogniser_fails(self) -> None:
