@@ -1,5 +1,6 @@
 """Claims due deliveries, lets threads attempt them, and writes down what came of it."""
 
+import contextlib
 import logging
 import queue
 import random
@@ -20,6 +21,7 @@ from gateway.webhooks.results import Result, record
 from gateway.webhooks.retry import Accepted, Decision, Gone, RetryAfter, decide
 from gateway.webhooks.secrets import SecretBox
 from gateway.webhooks.sender import Sender
+from gateway.webhooks.slots import Slot
 from gateway.webhooks.standing import Limits, Notice
 
 logger = logging.getLogger(__name__)
@@ -30,13 +32,13 @@ MAX_SLOTS = 32
 POLL_S = 1.0
 DRAIN_S = 3.0
 
-LINGER_S = 0.02
+LINGER_S = 0.05
 """What ended within this time is written down together."""
 
 SLOT_S = 0.25
 """About how long the deliveries of one slot should take; so many are claimed together."""
 
-MAX_ROWS_IN_SLOT = 64
+MAX_ROWS_IN_SLOT = 128
 _SMOOTHING = 0.2
 
 _EPISODE_ENDS = frozenset({Notice.WORKS_AGAIN})
@@ -54,6 +56,7 @@ class Point:
 
 @dataclass(frozen=True, slots=True)
 class _SlotEnded:
+    slot: Slot
     unsent: Sequence[Claim]
 
 
@@ -73,7 +76,7 @@ class Deliverer:
     """The outbox's only hand in this process; `turn` is to be run by a `gateway.loop.Loop`.
 
     Only its thread touches the database; the attempts' threads do nothing but send. Each of these has one slot: a few
-    deliveries for one endpoint, sent one after another until the first that fails.
+    deliveries for one endpoint, sent one after another until the first that fails. It is filled up before it is empty.
     """
 
     def __init__(
@@ -103,27 +106,32 @@ class Deliverer:
         self._last_start_s = self._lease_s - deadline_s - outbox.LEASE_MARGIN_S / 2
         self._rules = rules
         self._at = at
-        self._slots = 0
+        self._slots: set[Slot] = set()
         self._stopping = False
-        # None says that there is something new to claim.
-        self._events: queue.SimpleQueue[_AttemptEnded | _SlotEnded | None] = queue.SimpleQueue()
+        self._events: queue.SimpleQueue[_AttemptEnded | _SlotEnded] = queue.SimpleQueue()
+        # Says that there may be something to claim and a hand for it.
+        self._call = threading.Event()
+        self._is_called = True
+        self._next_look_s = 0.0
         self._ended: deque[_AttemptEnded] = deque()
         self._unsent: list[Claim] = []
         self._seconds: dict[int, float] = {}
 
     def wake(self) -> None:
         """Look for due deliveries now; from any thread."""
-        self._events.put(None)
+        self._call.set()
 
     def turn(self, stop: threading.Event) -> None:
         """Write down what has ended, claim what is due, and wait a second at most."""
         self._stopping = stop.is_set()
         self._record_ended()
-        if not self._stopping:
-            self._begin()
-        self._sender.sweep()
-        for name in endpoints.forget_old_secrets(now=datetime.now(UTC)) if self._slots == 0 else ():
-            logger.warning("the old secret of an endpoint signs no more", extra={"endpoint": name})
+        if self._is_called or time.monotonic() >= self._next_look_s:
+            self._next_look_s = time.monotonic() + POLL_S
+            if not self._stopping:
+                self._begin()
+            self._sender.sweep()
+            for name in endpoints.forget_old_secrets(now=datetime.now(UTC)):
+                logger.warning("the old secret of an endpoint signs no more", extra={"endpoint": name})
         self._wait(POLL_S)
 
     def drain(self) -> None:
@@ -140,38 +148,47 @@ class Deliverer:
         self._sender.close()
 
     def _begin(self) -> None:
-        room = MAX_SLOTS - self._slots
-        if room <= 0:
-            return
+        wanting = {slot.number: slot for slot in self._slots if slot.wants_more()}
+        refill: dict[int, list[int]] = {}
+        for slot in wanting.values():
+            refill.setdefault(slot.endpoint, []).append(slot.number)
         claimed_s = time.monotonic()
         claims = outbox.claim(
-            room,
+            MAX_SLOTS - len(self._slots),
             self._box,
             now=datetime.now(UTC),
             lease_s=self._lease_s,
             rules=self._rules,
             rows=self._rows_in_slot,
+            refill=refill,
         )
         if claims:
             self._at(Point.CLAIMED)
-        for _, slot in groupby(claims, attrgetter("slot")):
-            self._slots += 1
-            args = (list(slot), claimed_s + self._last_start_s)
-            threading.Thread(target=self._attempt_each, args=args, name="attempt", daemon=True).start()
+        last_start_s = claimed_s + self._last_start_s
+        for number, group in groupby(claims, attrgetter("slot")):
+            part = list(group)
+            if number in wanting and wanting[number].add(part, last_start_s):
+                continue
+            slot = Slot(number, part[0].endpoint, part, last_start_s)
+            self._slots.add(slot)
+            threading.Thread(target=self._attempt_each, args=(slot,), name="attempt", daemon=True).start()
 
     def _rows_in_slot(self, endpoint: int) -> int:
         """Return how many deliveries this endpoint takes in about `SLOT_S`, by what it needed lately."""
         seconds = self._seconds.get(endpoint, SLOT_S)
         return max(1, min(round(SLOT_S / max(seconds, 0.001)), MAX_ROWS_IN_SLOT))
 
-    def _attempt_each(self, slot: Sequence[Claim], last_start_s: float) -> None:
-        sent = 0
+    def _attempt_each(self, slot: Slot) -> None:
+        unsent: list[Claim] = []
         try:
-            for claim in slot:
+            while (turn := slot.next()) is not None:
+                claim, last_start_s, is_half_done = turn
                 # Nobody else may hold it when the attempt ends.
                 if self._stopping or time.monotonic() > last_start_s:
+                    unsent.append(claim)
                     return
-                sent += 1
+                if is_half_done:
+                    self._call.set()
                 self._at(Point.POSTING)
                 outcome = self._sender.send(claim.request)
                 self._at(Point.POSTED)
@@ -179,23 +196,23 @@ class Deliverer:
                 if outcome.fault is not None:
                     return
         finally:
-            self._events.put(_SlotEnded(slot[sent:]))
+            unsent.extend(slot.give_up())
+            self._events.put(_SlotEnded(slot, unsent))
+            self._call.set()
 
     def _wait(self, timeout_s: float) -> None:
-        try:
-            self._take(self._events.get(timeout=timeout_s))
-            if self._slots:
-                time.sleep(LINGER_S)
+        # Results do not wake anybody: those of a moment are collected and written down together.
+        self._is_called = self._call.wait(min(timeout_s, LINGER_S) if self._slots else timeout_s)
+        self._call.clear()
+        with contextlib.suppress(queue.Empty):
             while True:
                 self._take(self._events.get_nowait())
-        except queue.Empty:
-            return
 
-    def _take(self, event: _AttemptEnded | _SlotEnded | None) -> None:
+    def _take(self, event: _AttemptEnded | _SlotEnded) -> None:
         if isinstance(event, _SlotEnded):
-            self._slots -= 1
+            self._slots.discard(event.slot)
             self._unsent.extend(event.unsent)
-        elif isinstance(event, _AttemptEnded):
+        else:
             self._ended.append(event)
             endpoint, seconds = event.claim.endpoint, event.outcome.duration_ms / 1_000
             before = self._seconds.get(endpoint, seconds)

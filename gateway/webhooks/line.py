@@ -26,7 +26,8 @@ class Line(HTTPAdapter):
     answer.
     """
 
-    def __init__(self, dialler: Dialler, tls: ssl.SSLContext) -> None:
+    def __init__(self, dialler: Dialler, tls: ssl.SSLContext | None) -> None:
+        """Make one; without ``tls`` it is for http alone."""
         self._dialler = dialler
         self._tls = tls
         self._deadline: Deadline | None = None

@@ -1,9 +1,10 @@
 """The outbox: deliveries are made in the transaction that gives cause, claimed with a lease, ended under its fence."""
 
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from types import MappingProxyType
 from uuid import UUID, uuid4
 
 from django.db import connection, transaction
@@ -128,6 +129,7 @@ def claim(
     lease_s: float,
     rules: Rules = RULES,
     rows: Callable[[int], int] = lambda _endpoint: 1,
+    refill: Mapping[int, Sequence[int]] = MappingProxyType({}),
 ) -> list[Claim]:
     """Claim due attempts for ``lease_s`` seconds, the oldest of each endpoint first, in up to ``most`` slots.
 
@@ -141,19 +143,21 @@ def claim(
         lease_s: how long nobody else may claim them.
         rules: how many slots of one endpoint may be out.
         rows: how many deliveries of an endpoint go into one slot.
+        refill: slots by endpoint that this process has and that get more.
     """
     enabled = Endpoint.objects.filter(enabled=True)
     endpoints = [each.pk for each in enabled if _room(each, rules, now) and _due(each, now).exists()]
     claims: list[Claim] = []
-    if not endpoints or most <= 0:
+    if not endpoints or (most <= 0 and not refill):
         return claims
+    until = now + timedelta(seconds=lease_s)
     with transaction.atomic():
         for endpoint in _locked(enabled.filter(pk__in=endpoints)):
-            claimed = _claim_of(endpoint, most, box, rules, rows(endpoint.pk), now, now + timedelta(seconds=lease_s))
+            mine = refill.get(endpoint.pk, ())
+            slots = [*mine, *_new_slots(endpoint, most, rules, now)]
+            claimed = _claim_of(endpoint, slots, rows(endpoint.pk), access.of(endpoint, box, now=now), now, until)
             claims.extend(claimed)
-            most -= len({each.slot for each in claimed})
-            if most <= 0:
-                break
+            most -= len({each.slot for each in claimed} - set(mine))
     return claims
 
 
@@ -178,26 +182,29 @@ def _due(endpoint: Endpoint, now: datetime) -> QuerySet[Delivery]:
     return mine.filter(free, in_order)
 
 
-def _claim_of(
-    endpoint: Endpoint, most: int, box: SecretBox, rules: Rules, rows: int, now: datetime, until: datetime
-) -> list[Claim]:
+def _new_slots(endpoint: Endpoint, most: int, rules: Rules, now: datetime) -> list[int]:
+    """Return numbers for as many slots as may be out beside those that are."""
     # That it is not null follows, but the index is found only if it is said.
     pending = Delivery.objects.filter(endpoint=endpoint, state=Delivery.State.PENDING)
     leased = pending.filter(lease_until__isnull=False, lease_until__gt=now)
     out = leased.values("slot").distinct().count()
-    room = min(_room(endpoint, rules, now) - out, most)
-    if room <= 0:
-        return []
+    return [random.getrandbits(62) for _ in range(min(_room(endpoint, rules, now) - out, most))]
+
+
+def _claim_of(
+    endpoint: Endpoint, slots: Sequence[int], rows: int, way: Access, now: datetime, until: datetime
+) -> list[Claim]:
     if standing.is_careful(standing_rows.of(endpoint)):
         rows = 1
     fields = ("pk", "fence", "attempts", "tries", "webhook_id", "event", "feedback_id", "body")
-    found = list(_due(endpoint, now).order_by("next_due_at", "pk").values_list(*fields)[: room * rows])
-    in_slot = -(-len(found) // room)
-    way = access.of(endpoint, box, now=now)
+    due = _due(endpoint, now).order_by("next_due_at", "pk").values_list(*fields)
+    found = list(due[: len(slots) * rows])
+    in_slot = -(-len(found) // max(len(slots), 1))
     claims: list[Claim] = []
-    for start in range(0, len(found), in_slot or 1):
-        slot = random.getrandbits(62)
-        part = found[start : start + in_slot]
+    for place, slot in enumerate(slots):
+        part = found[place * in_slot : (place + 1) * in_slot]
+        if not part:
+            break
         mine = Delivery.objects.filter(pk__in=[row[0] for row in part], state=Delivery.State.PENDING)
         if mine.update(fence=F("fence") + 1, lease_until=until, slot=slot) != len(part):
             kept = set(Delivery.objects.filter(slot=slot).values_list("pk", flat=True))

@@ -10,7 +10,7 @@ from django.db.models import F
 
 from gateway.webhooks import outbox, standing, standing_rows
 from gateway.webhooks.attempt import Fault, Outcome
-from gateway.webhooks.models import MAX_ERROR_CHARS, Attempt, Delivery, Endpoint
+from gateway.webhooks.models import MAX_ERROR_CHARS, Delivery, Endpoint
 from gateway.webhooks.outbox import RULES, Claim, Rules
 from gateway.webhooks.retry import Accepted, Decision, Exhausted, Gone, RetryAfter
 from gateway.webhooks.standing import Notice
@@ -53,7 +53,7 @@ def record(
         counted = [_counts(each, *states.get(each.claim.delivery, (-1, ""))) for each in results]
         mine = [each for each, counts in zip(results, counted, strict=True) if counts]
         _end_deliveries(mine, now)
-        Attempt.objects.bulk_create(_attempt_row(each) for each in mine)
+        _insert_attempts(mine)
         for endpoint in {each.claim.endpoint for each in mine if isinstance(each.decision, Gone)}:
             outbox.disable(endpoint, "the receiver answered 410 Gone", now=now)
     return Recorded(counted, notices)
@@ -105,18 +105,27 @@ def _next(decision: Decision, now: datetime) -> dict[str, object]:
     }
 
 
-def _attempt_row(result: Result) -> Attempt:
-    return Attempt(
-        delivery_id=result.claim.delivery,
-        number=result.claim.number,
-        started_at=result.outcome.started_at,
-        duration_ms=result.outcome.duration_ms,
-        status=result.outcome.status,
-        fault=result.outcome.fault or "",
-        error=result.outcome.error[:MAX_ERROR_CHARS],
-        answer=result.outcome.answer,
-        peer=result.outcome.peer,
-    )
+def _insert_attempts(results: Sequence[Result]) -> None:
+    # By hand: Django's `bulk_create` takes longer than the requests themselves.
+    columns = ("delivery_id", "number", "started_at", "duration_ms", "status", "fault", "error", "answer", "peer")
+    rows = [
+        (
+            each.claim.delivery,
+            each.claim.number,
+            connection.ops.adapt_datetimefield_value(each.outcome.started_at),
+            each.outcome.duration_ms,
+            each.outcome.status,
+            str(each.outcome.fault or ""),
+            each.outcome.error[:MAX_ERROR_CHARS],
+            each.outcome.answer,
+            each.outcome.peer,
+        )
+        for each in results
+    ]
+    places = ", ".join(["%s"] * len(columns))
+    insert = f"INSERT INTO webhooks_attempt ({', '.join(columns)}) VALUES ({places})"  # noqa: S608 (no input)
+    with connection.cursor() as cursor:
+        cursor.executemany(insert, rows)
 
 
 def _note_standing(

@@ -198,7 +198,8 @@ class Sender:
                 if _is_good(line, now_s):
                     return line
                 line.close()
-        return Line(self._dialler, tls_context(place.authorities))
+        # Loading the authorities takes longer than a hundred requests.
+        return Line(self._dialler, tls_context(place.authorities) if place.scheme == "https" else None)
 
     def _put(self, place: _Place, line: Line) -> None:
         line.used_s = time.monotonic()

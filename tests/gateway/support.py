@@ -114,7 +114,12 @@ class Receiver:
                 outer.connections += 1
 
             def do_POST(self) -> None:
-                body = self.rfile.read(int(self.headers["Content-Length"]))
+                length = int(self.headers["Content-Length"])
+                body = self.rfile.read(length)
+                if len(body) < length:
+                    # Its sender died in the middle; no server would hand this on.
+                    self.close_connection = True
+                    return
                 outer.requests.append((dict(self.headers.items()), body))
                 status, headers = outer.answers.pop(0) if outer.answers else outer.default
                 self.send_response(status)

@@ -521,3 +521,22 @@ def test_each_form_has_bytes_of_its_own_which_are_frozen(hook: Endpoint, box: Se
     assert requests["boss"].body.startswith(b"Subject: New feedback")
     assert requests["boss"].mail == mail
     assert (requests["team"].secrets, requests["boss"].secrets) == ((), ())
+
+
+def test_a_slot_that_is_out_is_filled_up_and_counts_once(hook: Endpoint, box: SecretBox) -> None:
+    for _ in range(20):
+        enqueue()
+    first = outbox.claim(1, box, now=NOW, lease_s=LEASE_S, rows=lambda _endpoint: 2)
+    (number,) = {each.slot for each in first}
+    refill = {hook.pk: [number]}
+    more = outbox.claim(0, box, now=NOW, lease_s=LEASE_S, rows=lambda _endpoint: 2, refill=refill)
+    assert [each.slot for each in more] == [number, number]
+    assert not {each.delivery for each in more} & {each.delivery for each in first}
+    rest = outbox.claim(100, box, now=NOW, lease_s=LEASE_S, rows=lambda _endpoint: 1)
+    assert len({each.slot for each in rest} - {number}) == Rules().per_endpoint - 1
+
+
+def test_while_an_endpoint_is_left_alone_no_slot_is_filled_up(hook: Endpoint, box: SecretBox) -> None:
+    enqueue()
+    fall_silent(box)
+    assert outbox.claim(4, box, now=NOW, lease_s=LEASE_S, refill={hook.pk: [1]}) == []
