@@ -74,6 +74,7 @@ class Kiosk:
             limits=settings.visit.limits(),
             agent_version=agent_version(),
             consent_version=settings.visit.consent_version,
+            hours=settings.hours.hours(),
             on_turn=self._turn,
         )
         self._uplink = Uplink(

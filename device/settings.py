@@ -8,6 +8,7 @@ from msgspec import Meta, Struct
 
 from audio.models.catalogue import DEFAULT_URL as DEFAULT_CATALOGUE
 from audio.settings import AudioSettings
+from device import hours as opening_hours
 from device.visit.limits import Limits
 
 DEFAULT_PATH = Path("/etc/voiseback/kiosk.toml")
@@ -31,6 +32,10 @@ class VisitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     finishing_max_s: _Span = Limits().finishing_max_s
     thanks_s: _Span = Limits().thanks_s
     notice_s: _Span = Limits().notice_s
+    interval_s: Annotated[float, Meta(ge=0, le=600)] = Limits().interval_s
+    """So soon after the end of a visit no other begins, against play; 0 switches it off."""
+    stuck_s: Annotated[float, Meta(ge=5, le=3600)] = Limits().stuck_s
+    """A button that is down for longer is reported as stuck."""
     consent_version: Annotated[str, Meta(max_length=200)] | None = None
     """Names the text about recording that the store shows at the kiosk; travels with each feedback."""
 
@@ -42,7 +47,42 @@ class VisitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             finishing_max_s=self.finishing_max_s,
             thanks_s=self.thanks_s,
             notice_s=self.notice_s,
+            interval_s=self.interval_s,
+            stuck_s=self.stuck_s,
         )
+
+
+_Spans = list[Annotated[str, Meta(max_length=40)]]
+
+
+class HoursSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """When the kiosk can be used: spans such as ``"09:00-17:30"`` for each day; without any day, always.
+
+    A span over midnight, such as ``"22:00-02:00"``, belongs to the day on which it begins. A day that is not named is
+    closed, as is one with an empty list. While the clock is not synchronised the kiosk is open: a wrong clock closes
+    no shop.
+    """
+
+    time_zone: Annotated[str, Meta(max_length=100)] | None = None
+    """The shop's, as ``Europe/Berlin``."""
+    monday: _Spans | None = None
+    tuesday: _Spans | None = None
+    wednesday: _Spans | None = None
+    thursday: _Spans | None = None
+    friday: _Spans | None = None
+    saturday: _Spans | None = None
+    sunday: _Spans | None = None
+    exceptions: dict[str, _Spans] = {}
+    """Single days, as ``2026-12-25 = []``: their spans replace those of their day of the week."""
+
+    def __post_init__(self) -> None:
+        """Find what means nothing where the file is read."""
+        self.hours()
+
+    def hours(self) -> opening_hours.Hours | None:
+        """Return the opening hours; None where there are none to keep."""
+        days = {day: spans for day in opening_hours.WEEKDAYS if (spans := getattr(self, day)) is not None}
+        return opening_hours.parse(self.time_zone, days, self.exceptions)
 
 
 class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -63,3 +103,4 @@ class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     panel: PanelSettings = PanelSettings()
     audio: AudioSettings = msgspec.field(default_factory=AudioSettings)
     visit: VisitSettings = VisitSettings()
+    hours: HoursSettings = HoursSettings()

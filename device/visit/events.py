@@ -14,6 +14,8 @@ class Pressed:
     button: Button
     at_s: float
     fresh: Visit
+    refusal: str | None = None
+    """Why a feedback could not be kept now, as the spool says; None if it could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +23,28 @@ class Released:
     """A button came up, or its panel vanished while it was down."""
 
     button: Button
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDown:
+    """A button was down when its panel came: nobody pressed it for this kiosk to see."""
+
+    button: Button
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The opening hours have begun, or the clock has been found to be wrong: a wrong clock closes no shop."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingTime:
+    """The opening hours have ended."""
+
     at_s: float
 
 
@@ -96,6 +120,13 @@ class NotCommitted:
 
 
 @dataclass(frozen=True, slots=True)
+class Defect:
+    """Something that belongs to the present visit, if there is one, failed by a defect of the kiosk's program."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class Tick:
     """Time has passed."""
 
@@ -105,6 +136,9 @@ class Tick:
 Event = (
     Pressed
     | Released
+    | FoundDown
+    | Opened
+    | ClosingTime
     | EarReady
     | EarLost
     | SpeechEnded
@@ -114,5 +148,6 @@ Event = (
     | Interrupted
     | Committed
     | NotCommitted
+    | Defect
     | Tick
 )

@@ -20,3 +20,8 @@ class Limits:
     """How long thanks are shown; until then *cancel* takes the feedback back, and it does not leave the kiosk."""
     notice_s: float = 3.0
     """How long the other closing scenes are shown."""
+    interval_s: float = 1.0
+    """So soon after the end of a visit no other begins: against play, and against a second press meant for the first
+    visit. Who has waited in line needs longer to see the thanks and step up. 0 switches it off."""
+    stuck_s: float = 30.0
+    """A button that is down for longer counts as stuck; the record button's time begins when no recording uses it."""

@@ -55,6 +55,9 @@ class Parts:
     def show(self, scene: Scene) -> None:
         self.note("show", scene)
 
+    def answer(self) -> None:
+        self.note("answer")
+
     def level(self, value: int) -> None:
         self.note("level", value)
 
