@@ -16,8 +16,7 @@ from device.hours import Hours
 from device.inbox import Inbox, Stop
 from device.intake import Intake
 from device.language import LanguageButton
-from device.parts import Ear, Panel, PartEvent
-from device.spool import Spool
+from device.parts import Ear, Outbox, Panel, PartEvent
 from device.stats import AgentStats
 from device.tally import Tally
 from device.visit import effects, events
@@ -44,7 +43,7 @@ class Agent:
     def __init__(
         self,
         *,
-        spool: Spool,
+        spool: Outbox,
         feed: EventFeed,
         clock: Clock,
         limits: Limits,
@@ -123,7 +122,13 @@ class Agent:
         self, ear: Ear, panel: Panel | None, wake_uplink: Callable[[], None], understood: tuple[str, ...]
     ) -> None:
         self._language = LanguageButton(understood, ear.use_language)
-        self._intake = Intake(tell=self._tell, clock=self._clock, language=self._language, refusal=self._spool.refusal)
+        self._intake = Intake(
+            tell=self._tell,
+            clock=self._clock,
+            language=self._language,
+            refusal=self._spool.refusal,
+            defects=self._defects,
+        )
         self._hands = Hands(
             ear=ear,
             panel=panel,
@@ -248,6 +253,7 @@ class Agent:
         if event is None:
             self._tick_from_s = now_s + DEFECT_PAUSE_S
         elif isinstance(event, ButtonPressed):
+            self._step(events.FoundDown(event.button, now_s))
             self._carry_out(effects.Decline(event.button, effects.Why.DEFECT))
 
     def _tell(self, event: str, *, state: str | None = None, **fields: Value) -> None:

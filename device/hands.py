@@ -8,9 +8,9 @@ from contract.messages import Word
 from device.hours import Opening
 from device.language import LanguageButton
 from device.owed import OwedChanges
-from device.parts import Ear, Panel, Tell
+from device.parts import Ear, Outbox, Panel, Tell
 from device.record import Record
-from device.spool import Spool, SpoolError
+from device.spool import SpoolError
 from device.tally import Tally
 from device.visit import effects, events
 from device.visit.effects import Why
@@ -32,7 +32,7 @@ class Hands:
         *,
         ear: Ear,
         panel: Panel | None,
-        spool: Spool,
+        spool: Outbox,
         wake_uplink: Callable[[], None],
         language: LanguageButton,
         tell: Tell,
@@ -90,7 +90,8 @@ class Hands:
         """Publish whether the kiosk is open and when that changes, if it is news."""
         before, self._opening = self._opening, opening
         if before is None or (before.is_open, before.changes) != (opening.is_open, opening.changes):
-            self._tell("hours", state="hours", is_open=opening.is_open, changes_at=_iso(opening))
+            changes_at = None if opening.changes is None else opening.changes.isoformat(timespec="minutes")
+            self._tell("hours", state="hours", is_open=opening.is_open, changes_at=changes_at)
 
     def _ask_ear(self, effect: effects.Effect) -> None:
         match effect:
@@ -107,15 +108,7 @@ class Hands:
     def _show(self, scene: Scene, visit: Visit | None, until_s: float | None) -> None:
         if self._panel is not None:
             self._panel.show(scene)
-        opens_at = _iso(self._opening) if scene is Scene.CLOSED else None
-        self._tell(
-            "scene",
-            state="scene",
-            scene=scene.name.lower(),
-            visit=visit.id if visit else None,
-            until_s=until_s,
-            opens_at=opens_at,
-        )
+        self._tell("scene", state="scene", scene=scene.name.lower(), visit=visit.id if visit else None, until_s=until_s)
         if scene in _REST:
             self._language.rest()
 
@@ -124,8 +117,7 @@ class Hands:
         # The sorry scene that stands beside it says enough.
         if self._panel is not None and declined.why is not Why.NO_ROOM:
             self._panel.answer()
-        opens_at = _iso(self._opening) if declined.why is Why.CLOSED else None
-        self._tell("turned_away", button=declined.button.name.lower(), reason=declined.why.value, opens_at=opens_at)
+        self._tell("turned_away", button=declined.button.name.lower(), reason=declined.why.value)
 
     def _tell_stuck(self, buttons: frozenset[Button]) -> None:
         for button in sorted(buttons - self._stuck):
@@ -172,7 +164,3 @@ class Hands:
             agent_version=self._agent_version,
             consent_version=self._consent_version,
         )
-
-
-def _iso(opening: Opening | None) -> str | None:
-    return None if opening is None or opening.changes is None else opening.changes.isoformat(timespec="minutes")

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from audio import protocol as ear_events
 from audio.protocol import EarEvent, Transcript
 from device.clock import Clock
+from device.defects import Defects
 from device.language import LanguageButton
 from device.parts import PartEvent, Tell
 from device.uplink import Offline, Online, Settled, UplinkEvent
@@ -20,15 +21,19 @@ VisitEvents = Iterator[events.Event]
 
 
 class Intake:
-    """Takes one event of a part at a time; ``refusal`` says why no feedback could be kept now."""
+    """Takes one event of a part at a time; ``refusal`` says why no feedback could be kept now.
+
+    What fails beside a press by a defect is noted in ``defects``, and the press counts all the same.
+    """
 
     def __init__(
-        self, *, tell: Tell, clock: Clock, language: LanguageButton, refusal: Callable[[], str | None]
+        self, *, tell: Tell, clock: Clock, language: LanguageButton, refusal: Callable[[], str | None], defects: Defects
     ) -> None:
         self._tell = tell
         self._clock = clock
         self._language = language
         self._refusal = refusal
+        self._defects = defects
 
     def take(self, event: PartEvent, now_s: float, phase: Phase) -> VisitEvents:
         """Yield the events of the visit that lie in ``event``, in order; ``phase`` is the visit's present one."""
@@ -45,9 +50,9 @@ class Intake:
             case ButtonPressed(button=button):
                 self._tell("pressed", button=button.name.lower())
                 if button is Button.LANGUAGE and isinstance(phase, Idle | Notice):
-                    self._language.press(now_s)
+                    self._defects.guard(self._language.press, now_s)
                 visit = Visit(str(uuid.uuid4()), self._clock.now())
-                refusal = self._refusal() if button is Button.RECORD else None
+                refusal = self._defects.guard(self._refusal) if button is Button.RECORD else None
                 yield events.Pressed(button, now_s, visit, refusal)
             case ButtonReleased(button=button):
                 self._tell("released", button=button.name.lower())

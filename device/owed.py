@@ -54,6 +54,7 @@ class OwedChanges:
             except BaseException:
                 # A change that fails by a defect would fail for ever, and all others behind it.
                 self._owed.popleft()
+                self._due_s = now_s + RETRY_S if self._owed else None
                 raise
             self._owed.popleft()
         if self._due_s is not None:

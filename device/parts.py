@@ -4,6 +4,7 @@ from typing import Protocol
 
 from audio.protocol import EarEvent
 from device.event_feed import Value
+from device.record import Record
 from device.uplink import UplinkEvent
 from firmware_bridge import PanelEvent, Scene
 
@@ -48,6 +49,26 @@ class Panel(Protocol):
 
     def level(self, value: int) -> None:
         """Show a level from 0 to 255."""
+        ...
+
+
+class Outbox(Protocol):
+    """What the agent asks of the spool. A change that fails raises `device.spool.SpoolError`."""
+
+    def refusal(self) -> str | None:
+        """Say why a record could not be kept now; None if it could."""
+        ...
+
+    def add(self, record: Record) -> None:
+        """Commit a record, held back: on return it survives a power cut."""
+        ...
+
+    def release(self, record_id: str) -> None:
+        """Let a held record go to the gateway."""
+        ...
+
+    def take_back(self, record_id: str) -> None:
+        """Delete a held record."""
         ...
 
 

@@ -2,14 +2,18 @@
 
 import zoneinfo
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from contract import settings_file
+from contract.settings_file import SettingsError
 from device import hours as opening_hours
 from device.clock import Stamp
 from device.hours import LOOK_S, WEEKDAYS, Hours, HoursError, Span, look, parse
+from device.settings import KioskSettings
 
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 SHOP = parse(
@@ -245,3 +249,39 @@ def test_days_are_read_as_a_person_writes_them() -> None:
     assert hours.week[0] == (Span(540, 1020),)
     assert hours.week[1] == ()
     assert date(2026, 12, 25) in shop().exceptions
+
+
+# ---------------------------------------------------------------- the settings file
+
+
+def settings_of(tmp_path: Path, text: str) -> KioskSettings:
+    path = tmp_path / "kiosk.toml"
+    path.write_text(text, encoding="utf-8")
+    return settings_file.load(path, KioskSettings)
+
+
+def test_the_settings_file_gives_the_hours(tmp_path: Path) -> None:
+    text = '[hours]\ntime_zone = "Europe/Berlin"\nmonday = ["09:00-17:00"]\n[hours.exceptions]\n2026-12-28 = []\n'
+    hours = settings_of(tmp_path, text).hours.hours()
+    assert hours is not None
+    assert hours.is_open(local("2026-12-21T10:00"))
+    assert not hours.is_open(local("2026-12-28T10:00"))
+    assert KioskSettings().hours.hours() is None
+
+
+@pytest.mark.parametrize(
+    ("text", "complaint"),
+    [
+        ('[hours]\nmonday = ["09:00-17:00"]', r"kiosk\.toml: hours: time_zone: is missing"),
+        ('[hours]\ntime_zone = "UTC"\nmonday = ["9"]', r'kiosk\.toml: hours: monday: "9" is no span of time'),
+        ('[hours]\ntime_zone = "UTC"\nmonnday = []', r"unknown key 'monnday' in \[hours\]; .* 'monday'"),
+        ('[hours]\ntime_zone = "UTC"\nmonday = "09:00-17:00"', r"kiosk\.toml: hours\.monday: Expected `array"),
+        ("[visit]\ninterval_s = -1", r"kiosk\.toml: visit\.interval_s: "),
+        ("[visit]\nstuck_s = 1", r"kiosk\.toml: visit\.stuck_s: "),
+    ],
+)
+def test_settings_that_mean_nothing_are_one_sentence_with_the_file_and_the_key(
+    tmp_path: Path, text: str, complaint: str
+) -> None:
+    with pytest.raises(SettingsError, match=complaint):
+        settings_of(tmp_path, text)
