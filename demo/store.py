@@ -187,7 +187,7 @@ class Store:
             f'state_dir = "{self.folder / "kiosk"}"\nruntime_dir = "{self.folder / "run"}"\n'
             f'[panel]\nport = "{self.panel_port}"\n'
             f"[audio]\n{device}"
-            f'[visit]\nthanks_s = {self._thanks_s}\nconsent_version = "demo-1"\n',
+            f'[visit]\nthanks_s = {self._thanks_s}\ninterval_s = 0\nconsent_version = "demo-1"\n',
             encoding="utf-8",
         )
 

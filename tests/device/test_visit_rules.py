@@ -223,6 +223,10 @@ class KioskRules(RuleBasedStateMachine):
         assert self.world.agent.stats().scene == expected.name.lower()
 
     @invariant()
+    def only_words_that_can_still_come_are_awaited(self) -> None:
+        assert {visit.id for visit in self.world.agent._state.late} <= self.world.ear.owed
+
+    @invariant()
     def no_button_that_is_up_is_stuck(self) -> None:
         known = {button.name.lower() for button in self.world.down} if self.world.is_plugged else set()
         assert set(self.world.agent.stats().stuck_buttons) <= known
