@@ -5,7 +5,7 @@ ARGS ?=
 WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults race firmware fuzz panel-endurance microphone-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults power-cuts bad-network gateway-faults race receivers firmware fuzz panel-endurance microphone-endurance spool-damage offline-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -19,13 +19,29 @@ test-quick: ## the tests that start no server: under a minute
 	@scripts/prepare test
 	@.venv/bin/pytest -q -n $(WORKERS) -m "not servers" $(ARGS)
 
-faults: ## the whole matrix: agent, gateway and broker killed 20 times each
+faults: ## the whole matrix: agent, gateway and broker killed 20 times each in a store, and a fast agent 100 times
 	@scripts/prepare test
-	@VOISEBACK_KILLS=20 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
+	@VOISEBACK_KILLS=20 VOISEBACK_FAST_KILLS=100 .venv/bin/pytest -q tests/faults --timeout=3600 $(ARGS)
+
+power-cuts: ## the power of a kiosk cut 200 times, and 20 times that of a whole store's; needs root
+	@scripts/prepare test
+	@VOISEBACK_CUTS=200 VOISEBACK_STORE_CUTS=20 .venv/bin/pytest -q tests/faults/test_power_cuts.py $(ARGS)
+
+bad-network: ## 100 changes of a network that delays, trickles, cuts off, refuses and swallows
+	@scripts/prepare test
+	@VOISEBACK_WEATHERS=100 .venv/bin/pytest -q tests/faults/test_network.py $(ARGS)
 
 race: ## two processes that race for 100,000 deliveries: none claims what the other has
 	@scripts/prepare test
 	@VOISEBACK_RACES=100000 .venv/bin/pytest -q tests/gateway/test_gateway_deliver_faults.py $(ARGS)
+
+gateway-faults: ## the gateway killed at every named point between the broker and the outbox, on SQLite and PostgreSQL
+	@scripts/prepare test
+	@VOISEBACK_FAULT_POINTS=all .venv/bin/pytest -q tests/gateway/test_gateway_faults.py $(ARGS)
+
+receivers: ## 3,000 random bodies to each kind of receiver: Express 4 and 5, Stripe's library, Python
+	@scripts/prepare test
+	@VOISEBACK_RECEIVER_BODIES=3000 .venv/bin/pytest -q tests/contract/test_node_receiver.py --timeout=1800 $(ARGS)
 
 firmware: ## the panel's firmware, for the chip and for this machine; prints flash and RAM
 	@scripts/prepare firmware
@@ -44,6 +60,10 @@ microphone-endurance: ## every fault of a microphone, at rest and in a visit, an
 	@scripts/prepare test
 	@VOISEBACK_MIC_CYCLES=50 .venv/bin/pytest -q tests/audio/test_audio_faults.py --timeout=3600 $(ARGS)
 
+offline-endurance: ## 10,000 records of thirty days offline, drained over TLS in order and in flat memory
+	@scripts/prepare test
+	@VOISEBACK_OFFLINE_RECORDS=10000 .venv/bin/pytest -q -s tests/device/test_uplink_drain.py $(ARGS)
+
 systemd-container: ## both units under a real systemd in a container: watchdog, kills, sandbox, a visit; as root
 	@scripts/prepare container
 	@scripts/prepare test
@@ -52,6 +72,10 @@ systemd-container: ## both units under a real systemd in a container: watchdog, 
 agent-soak: ## a simulated day of fifty visits an hour through the agent, which must not grow
 	@scripts/prepare test
 	@.venv/bin/python -m benchmarks.agent_soak $(ARGS)
+
+spool-damage: ## a spool damaged in 2,000 random ways, and its write-ahead log in as many
+	@scripts/prepare test
+	@VOISEBACK_DAMAGES=2000 .venv/bin/pytest -q tests/device/test_spool_salvage.py --timeout=3600 $(ARGS)
 
 demonstration-model: ## the demonstration model anew, from text to word error rates; an hour and a half on two cores
 	@scripts/prepare model
@@ -74,7 +98,7 @@ format:
 
 bench: ## every benchmark, each as a ratio against a bare loop doing the same work
 	@scripts/prepare test
-	@for one in transcription thanks first_sound speech_activity ingest delivery panel panel_replug agent_rest; do .venv/bin/python -m benchmarks.$$one || exit 1; done
+	@for one in transcription ear thanks first_sound speech_activity ingest store delivery claims uplink_drain panel panel_replug agent_rest; do .venv/bin/python -m benchmarks.$$one || exit 1; done
 
 lock: ## the locked requirements anew, from pyproject.toml
 	@scripts/lock

@@ -3,7 +3,8 @@
 Both post the same kind of signed body to the same receiver, a process of its own that answers at once. The bare loop
 keeps one `requests.Session`, signs and posts from memory. The gateway's sender process claims each delivery under a
 lease, checks the address, signs, posts, and commits the attempt; nothing else runs in it. Bare loop and sender take
-turns, and the ratio is that of the medians.
+turns, and the ratio is that of the medians. In the last rows the same deliveries are made while a second endpoint,
+which takes every request and never answers, has as many due.
 """
 
 import argparse
@@ -16,6 +17,8 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import requests
@@ -43,16 +46,37 @@ class Handler(socketserver.StreamRequestHandler):
             self.wfile.write(OK)
 
 
-def serve() -> None:
-    """Answer 200 to everything, and print the port."""
+class Silence(socketserver.BaseRequestHandler):
+    def handle(self) -> None:
+        while self.request.recv(65_536):
+            pass
+
+
+def serve(handler: type[socketserver.BaseRequestHandler]) -> None:
+    """Serve at a free port, and print it."""
 
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = True
         request_queue_size = 64
 
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server(("127.0.0.1", 0), handler) as server:
         print(server.server_address[1], flush=True)
         server.serve_forever()
+
+
+HANDLERS: dict[str, type[socketserver.BaseRequestHandler]] = {"answering": Handler, "silent": Silence}
+
+
+@contextmanager
+def receiver(kind: str) -> Iterator[str]:
+    """Run a receiver in a process of its own; give its URL."""
+    command = [sys.executable, "-m", "benchmarks.delivery", "--serve", kind]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield f"http://127.0.0.1:{int(process.stdout.readline())}/"
+        finally:
+            process.terminate()
 
 
 def bare_loop(url: str, body: bytes, count: int) -> float:
@@ -84,8 +108,11 @@ def open_gateway(folder: Path) -> None:
     django.setup()
 
 
-def fill(url: str, count: int, endpoints: int) -> bytes:
-    """Put ``count`` due deliveries into a new database, shared among endpoints; return one body."""
+def fill(url: str, count: int, endpoints: int, silent_url: str) -> bytes:
+    """Put ``count`` due deliveries into a new database, shared among endpoints; return one body.
+
+    With a ``silent_url`` as many are due to another endpoint there.
+    """
     from datetime import UTC, datetime
     from uuid import uuid4
 
@@ -140,21 +167,23 @@ def fill(url: str, count: int, endpoints: int) -> bytes:
         )
         for row in rows
     ]
-    Delivery.objects.bulk_create(
-        (
-            Delivery(
-                webhook_id=str(uuid4()),
-                event="feedback.new",
-                endpoint=made[number % endpoints],
-                feedback=row,
-                body=body,
-                created_at=now,
-                next_due_at=now,
-            )
-            for number, (row, body) in enumerate(zip(rows, bodies, strict=True))
-        ),
-        batch_size=500,
+    groups = [made]
+    if silent_url:
+        groups.append([Endpoint.objects.create(name="silent", url=silent_url, secret=sealed, created_at=now)])
+    deliveries = (
+        Delivery(
+            webhook_id=str(uuid4()),
+            event="feedback.new",
+            endpoint=group[number % len(group)],
+            feedback=row,
+            body=body,
+            created_at=now,
+            next_due_at=now,
+        )
+        for group in groups
+        for number, (row, body) in enumerate(zip(rows, bodies, strict=True))
     )
+    Delivery.objects.bulk_create(deliveries, batch_size=500)
     return bodies[0]
 
 
@@ -176,20 +205,30 @@ def deliver(folder: Path) -> None:
     sys.stdin.readline()
     begin_s = time.time()
     stop = threading.Event()
-    pending = Delivery.objects.filter(state="pending")
+    pending = Delivery.objects.filter(state="pending").exclude(endpoint__name="silent")
     while pending.exists():
         deliverer.turn(stop)
     print(begin_s, time.time(), flush=True)
     deliverer.drain()
 
 
-def sender_rate(url: str, count: int, processes: int, endpoints: int) -> tuple[float, bytes]:
+def sender_rate(url: str, count: int, processes: int, endpoints: int, silent_url: str = "") -> tuple[float, bytes]:
     """Return how many a second so many sender processes deliver, and one of the bodies."""
     with tempfile.TemporaryDirectory(prefix="voiseback-bench-") as name:
         folder = Path(name) / "state"
         filling = [sys.executable, "-m", "benchmarks.delivery", "--fill", str(folder)]
         body = subprocess.run(
-            [*filling, "--url", url, "--webhooks", str(count), "--endpoints", str(endpoints)],
+            [
+                *filling,
+                "--url",
+                url,
+                "--silent-url",
+                silent_url,
+                "--webhooks",
+                str(count),
+                "--endpoints",
+                str(endpoints),
+            ],
             check=True,
             capture_output=True,
         ).stdout
@@ -227,15 +266,16 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--endpoints", type=int, default=1)
     parser.add_argument("--url", help=argparse.SUPPRESS)
+    parser.add_argument("--silent-url", default="", help=argparse.SUPPRESS)
     parser.add_argument("--fill", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--deliver", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--serve", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--serve", choices=HANDLERS, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.serve:
-        serve()
+        serve(HANDLERS[args.serve])
     elif args.fill is not None:
         open_gateway(args.fill)
-        sys.stdout.buffer.write(fill(args.url, args.webhooks, args.endpoints))
+        sys.stdout.buffer.write(fill(args.url, args.webhooks, args.endpoints, args.silent_url))
     elif args.deliver is not None:
         deliver(args.deliver)
     else:
@@ -245,20 +285,16 @@ def main(argv: list[str] | None = None) -> int:
 
 def measure(count: int, rounds: int, processes: list[int], endpoints: int) -> None:
     """Measure in turns and print."""
-    command = [sys.executable, "-m", "benchmarks.delivery", "--serve"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as receiver:
-        try:
-            assert receiver.stdout is not None
-            url = f"http://127.0.0.1:{int(receiver.stdout.readline())}/"
-            bare: list[float] = []
-            ours: dict[int, list[float]] = {number: [] for number in processes}
-            for _ in range(rounds):
-                for number in processes:
-                    rate, body = sender_rate(url, count, number, endpoints)
-                    ours[number].append(rate)
-                bare.append(bare_loop(url, body, count))
-        finally:
-            receiver.terminate()
+    bare: list[float] = []
+    beside: list[float] = []
+    ours: dict[int, list[float]] = {number: [] for number in processes}
+    with receiver("answering") as url, receiver("silent") as silent_url:
+        for _ in range(rounds):
+            for number in processes:
+                rate, body = sender_rate(url, count, number, endpoints)
+                ours[number].append(rate)
+            beside.append(sender_rate(url, count, 1, endpoints, silent_url)[0])
+            bare.append(bare_loop(url, body, count))
     middle = statistics.median(bare)
     print(f"{count} webhooks to loopback, {endpoints} endpoints, medians of {rounds} rounds\n")
     print(f"bare requests loop    {middle:9.0f} a second   {min(bare):.0f} to {max(bare):.0f}")
@@ -268,6 +304,10 @@ def measure(count: int, rounds: int, processes: list[int], endpoints: int) -> No
             f"{number} sender processes    {found:9.0f} a second   {min(rates):.0f} to {max(rates):.0f}   "
             f"ratio {found / middle:.2f}"
         )
+    found = statistics.median(beside)
+    print(f"1, beside a silent one {found:8.0f} a second   {min(beside):.0f} to {max(beside):.0f}")
+    if 1 in ours:
+        print(f"beside the same alone  {found / statistics.median(ours[1]):8.2f}")
 
 
 if __name__ == "__main__":

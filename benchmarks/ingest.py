@@ -1,11 +1,12 @@
 """Feedback stored and receipted a second, beside a bare paho subscriber: `python -m benchmarks.ingest`.
 
-Both get the same messages over TLS from the same publisher, at QoS 1, 100 in flight. The bare subscriber only counts;
-the gateway decodes strictly, commits to SQLite with ``synchronous=FULL``, and sends each receipt, which the publisher
-counts. Its analysis works in the same process meanwhile.
+All get the same messages over TLS from the same publisher, at QoS 1, 100 in flight. The bare subscriber only counts;
+the gateway decodes strictly, commits durably to SQLite or PostgreSQL, and sends each receipt, which the publisher
+counts. Its analysis works in the same process meanwhile. The figures are medians of the rounds.
 """
 
 import argparse
+import statistics
 import subprocess
 import sys
 import tempfile
@@ -19,6 +20,7 @@ from benchmarks.traffic import KIOSK_ID, Counter, Gateway, bare_broker, connect,
 from contract import credentials as broker_credentials
 from contract import topics
 from contract.messages import Receipt, decode
+from tests.gateway.postgresql import PostgresServer
 
 
 def gateway_rate(gateway: Gateway, messages: list[bytes]) -> float:
@@ -83,24 +85,42 @@ def subscribe(file: Path, count: int) -> None:
     client.loop_stop()
 
 
+def one_round(folder: Path, server: PostgresServer, count: int, rates: dict[str, list[float]]) -> None:
+    """Measure each once, and add the rates."""
+    folder.mkdir()
+    url = server.url(f"ingest_{folder.name}")
+    table = f'[database]\nurl = "{url}"\npassword_file = "{server.password_file}"\n'
+    for name, extra in (("sqlite", ""), ("postgresql", table)):
+        with Gateway(folder / name, extra=extra) as gateway:
+            gateway.start()
+            gateway_rate(gateway, feedback_messages(50))
+            rates[name].append(gateway_rate(gateway, feedback_messages(count)))
+            if name == "sqlite":
+                rates["bare"].append(bare_rate(gateway, feedback_messages(count)))
+
+
 def main(argv: list[str] | None = None) -> int:
     """Measure and print."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.ingest", description=__doc__)
     parser.add_argument("--messages", type=int, default=2_000)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--subscribe", type=Path, help=argparse.SUPPRESS)
     arguments = parser.parse_args(argv)
     if arguments.subscribe:
         subscribe(arguments.subscribe, arguments.messages)
         return 0
-    with tempfile.TemporaryDirectory(prefix="voiseback-bench-") as folder, Gateway(Path(folder)) as gateway:
-        gateway.start()
-        gateway_rate(gateway, feedback_messages(50))
-        ours = gateway_rate(gateway, feedback_messages(arguments.messages))
-        bare = bare_rate(gateway, feedback_messages(arguments.messages))
-    print(f"{arguments.messages} messages over TLS at QoS 1\n")
-    print(f"gateway, stored and receipted {ours:9.0f} a second")
-    print(f"bare paho subscriber          {bare:9.0f} a second")
-    print(f"ratio                         {ours / bare:9.3f}")
+    rates: dict[str, list[float]] = {"sqlite": [], "postgresql": [], "bare": []}
+    with (
+        tempfile.TemporaryDirectory(prefix="voiseback-bench-") as folder,
+        PostgresServer(durable=True) as server,
+    ):
+        for number in range(arguments.rounds):
+            one_round(Path(folder) / str(number), server, arguments.messages, rates)
+    sqlite, postgresql, bare = (statistics.median(rates[name]) for name in ("sqlite", "postgresql", "bare"))
+    print(f"{arguments.messages} messages over TLS at QoS 1, medians of {arguments.rounds} rounds\n")
+    print(f"gateway on SQLite, stored and receipted     {sqlite:9.0f} a second, ratio {sqlite / bare:.3f}")
+    print(f"gateway on PostgreSQL, stored and receipted {postgresql:9.0f} a second, ratio {postgresql / bare:.3f}")
+    print(f"bare paho subscriber                        {bare:9.0f} a second")
     return 0
 
 

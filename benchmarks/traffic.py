@@ -57,13 +57,16 @@ def feedback_messages(count: int) -> list[bytes]:
 class Gateway:
     """A gateway in a folder, with one kiosk; `start` and leaving the context frame its run."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, extra: str = "") -> None:
         self.folder = folder
+        folder.mkdir(exist_ok=True)
         self.config = folder / "gateway.toml"
         self.config.write_text(
             f'state_dir = "{folder / "gateway"}"\n'
             '[broker]\nhosts = ["localhost"]\nlisten = "127.0.0.1"\nport = 0\n'
-            '[webhooks]\nallowed_networks = ["127.0.0.0/8"]\n'
+            "[monitoring]\nport = 0\n"
+            "[ingest]\nrate_per_s = 100000\nburst = 1000000\n"
+            f'[webhooks]\nallowed_networks = ["127.0.0.0/8"]\n{extra}'
         )
         self.command("kiosk", "add", KIOSK_ID, "--credentials", folder / "credentials.toml")
         self.credentials = broker_credentials.load(folder / "credentials.toml")

@@ -24,7 +24,7 @@ from audio.transcribe import Transcriber
 from benchmarks.transcribe_commands import FFMPEG_MISSING, can_compare, kiosk_transcribe, vosk_transcriber
 
 SPEECH = Path(__file__).parent.parent / "demo" / "speech"
-TARGET_RATIO = 1.10
+TARGET_RATIO = 1.05
 COMMAND_TIMES = (1, 20)
 """How often the commands get the files: with a few of them the start is most of the work."""
 BARE_CHUNK_FRAMES = 4000  # as Vosk's own examples read

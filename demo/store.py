@@ -176,6 +176,8 @@ class Store:
         self.gateway_config.write_text(
             f'state_dir = "{self.folder / "gateway"}"\n'
             '[broker]\nhosts = ["localhost", "127.0.0.1"]\nlisten = "127.0.0.1"\nport = 0\n'
+            # Several stores may be on one machine, and the port of health and metrics is a fixed one.
+            "[monitoring]\nport = 0\n"
             f'[webhooks]\nallowed_networks = ["127.0.0.0/8"]\nretry_delays_s = [{delays}]\n',
             encoding="utf-8",
         )
@@ -187,7 +189,9 @@ class Store:
             f'state_dir = "{self.folder / "kiosk"}"\nruntime_dir = "{self.folder / "run"}"\n'
             f'[panel]\nport = "{self.panel_port}"\n'
             f"[audio]\n{device}"
-            f'[visit]\nthanks_s = {self._thanks_s}\ninterval_s = 0\nconsent_version = "demo-1"\n',
+            f'[visit]\nthanks_s = {self._thanks_s}\ninterval_s = 0\nconsent_version = "demo-1"\n'
+            # This machine may have a right clock and no time server.
+            "[clock]\npatience_s = 0\n",
             encoding="utf-8",
         )
 

@@ -126,7 +126,7 @@ class Agent:
             tell=self._tell,
             clock=self._clock,
             language=self._language,
-            refusal=self._spool.refusal,
+            spool=self._spool,
             defects=self._defects,
         )
         self._hands = Hands(

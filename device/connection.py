@@ -3,9 +3,11 @@
 A connection is never revived, so nothing that paho keeps in memory outlives it: what has no receipt is in the spool.
 """
 
+import contextlib
 import logging
 import socket
 import ssl
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,12 +22,27 @@ from paho.mqtt.reasoncodes import ReasonCode
 from contract import messages, topics
 from contract.credentials import BrokerCredentials
 from contract.messages import Receipt, Status
+from device.dialling import dial
 
 log = logging.getLogger(__name__)
 
-KEEPALIVE_S = 15
-"""A half-open connection is noticed after at most one and a half times this."""
-CONNECT_TIMEOUT_S = 5.0
+KEEPALIVE_S = 12
+"""The broker notices a connection that has gone silent after one and a half times this, the kiosk as `noticed_within_s`
+tells."""
+GOODBYE_TIMEOUT_S = 2.0
+"""How long the broker may take to be told that the kiosk leaves."""
+_PAHO_LOOK_S = 1.0
+"""How often paho looks whether a ping or its answer is due."""
+_CREDENTIAL_REFUSED = frozenset({133, 134, 135, 138, 140})
+"""Reason codes of MQTT 5: the client id, the password, the rights; banned; the method."""
+
+
+def noticed_within_s(keepalive_s: float) -> float:
+    """Return how long a silent connection can stay unnoticed.
+
+    paho sends a ping when nothing has come for one keep-alive, and gives up when no answer has come for another one.
+    """
+    return 2 * (keepalive_s + _PAHO_LOOK_S)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +55,8 @@ class Down:
     """The connection is over."""
 
     reason: str
+    refused: bool = False
+    """Whether the broker does not know this kiosk, so that only a person can help."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,9 +81,12 @@ class Connection:
         session: int,
         agent_version: str,
         on_event: ConnectionHandler,
+        keepalive_s: int = KEEPALIVE_S,
     ) -> None:
         self._credentials = credentials
         self._on_event = on_event
+        self._keepalive_s = keepalive_s
+        self._ended = threading.Event()
         self._status = Status(
             kiosk=credentials.kiosk_id, state="online", session=session, agent_version=agent_version, address=None
         )
@@ -85,7 +107,7 @@ class Connection:
         self._client.connect(
             self._credentials.host,
             self._credentials.port,
-            keepalive=KEEPALIVE_S,
+            keepalive=self._keepalive_s,
             clean_start=True,
             properties=properties,
         )
@@ -96,29 +118,27 @@ class Connection:
         self._client.publish(self._feedback_topic, message, qos=1)
 
     def send_health(self, message: bytes) -> None:
-        """Hand the kiosk's health to the broker, once; any thread."""
+        """Hand one health message to the broker; nobody repeats it if it is lost."""
         self._client.publish(self._health_topic, message, qos=0)
 
     def close(self) -> None:
-        """Say goodbye, if anybody listens, and free everything."""
+        """Say goodbye, if anybody listens, and free everything, within `GOODBYE_TIMEOUT_S`."""
         if self._client.is_connected():
             # A clean disconnect suppresses the will, so the kiosk says itself that it goes.
             self._client.publish(self._status_topic, self._will(), qos=1, retain=True)
-        self._client.disconnect()
+        sock = self._client.socket()
+        if self._client.disconnect() == mqtt.MQTT_ERR_SUCCESS and not self._ended.wait(GOODBYE_TIMEOUT_S):
+            # paho's thread would wait for a peer that takes nothing any more.
+            _shut(sock)
         self._client.loop_stop()
 
     def _make_client(self) -> mqtt.Client:
-        client = mqtt.Client(
-            CallbackAPIVersion.VERSION2,
-            client_id=self._credentials.kiosk_id,
-            protocol=mqtt.MQTTv5,
-            reconnect_on_failure=False,
-        )
-        client.connect_timeout = CONNECT_TIMEOUT_S
-        client.username_pw_set(self._credentials.username, self._credentials.password)
         context = ssl.create_default_context(cadata=self._credentials.ca_certificate)
         context.minimum_version = ssl.TLSVersion.TLSv1_2
-        client.tls_set_context(context)
+        client = _Client(context, self._credentials.kiosk_id)
+        # The uplink's window is the bound; a limit of paho's would hold the goodbye back behind the feedback.
+        client.max_inflight_messages_set(0)
+        client.username_pw_set(self._credentials.username, self._credentials.password)
         client.will_set(self._status_topic, self._will(), qos=1, retain=True)
         client.on_socket_open = self._guarded(_send_at_once)
         client.on_connect = self._guarded(self._connected)
@@ -145,7 +165,8 @@ class Connection:
         self, client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _props: object
     ) -> None:
         if reason.is_failure:
-            self._on_event(self, Down(f"the broker refused the kiosk: {reason}"))
+            refused = reason.value in _CREDENTIAL_REFUSED
+            self._on_event(self, Down(f"the broker refused the kiosk: {reason}", refused=refused))
             return
         client.subscribe(self._receipt_topic, qos=1)
 
@@ -153,7 +174,8 @@ class Connection:
         self, client: mqtt.Client, _data: object, _mid: int, codes: list[ReasonCode], _props: object
     ) -> None:
         if any(code.is_failure for code in codes):
-            self._on_event(self, Down("the broker refuses receipts to this kiosk; check its access rules"))
+            reason = "the broker refuses receipts to this kiosk; check its access rules"
+            self._on_event(self, Down(reason, refused=True))
             return
         sock = client.socket()
         address = sock.getsockname()[0] if isinstance(sock, socket.socket) else None
@@ -172,9 +194,34 @@ class Connection:
     def _disconnected(
         self, _client: mqtt.Client, _data: object, _flags: object, reason: ReasonCode, _p: object
     ) -> None:
+        self._ended.set()
         self._on_event(self, Down(str(reason)))
+
+
+class _Client(mqtt.Client):
+    """paho's client with a way to the broker of its own.
+
+    paho's takes no deadline for the lookup of the name, and leaves the socket open when the handshake fails.
+    """
+
+    def __init__(self, context: ssl.SSLContext, client_id: str) -> None:
+        super().__init__(
+            CallbackAPIVersion.VERSION2, client_id=client_id, protocol=mqtt.MQTTv5, reconnect_on_failure=False
+        )
+        self._context = context
+        # Should a later paho ask for its socket in another way, no password goes out in the clear.
+        self.tls_set_context(context)
+
+    def _create_socket(self) -> ssl.SSLSocket:
+        return dial(self._host, self._port, self._context)
 
 
 def _send_at_once(_client: mqtt.Client, _data: object, sock: socket.socket) -> None:
     """Switch Nagle's algorithm off: it holds a message back for 40 ms behind one that is not acknowledged yet."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+
+def _shut(sock: object) -> None:
+    if isinstance(sock, socket.socket):
+        with contextlib.suppress(OSError):
+            sock.shutdown(socket.SHUT_RDWR)

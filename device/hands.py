@@ -4,12 +4,11 @@ import logging
 from collections.abc import Callable
 
 from audio.protocol import Transcript
-from contract.messages import Word
 from device.hours import Opening
 from device.language import LanguageButton
 from device.owed import OwedChanges
 from device.parts import Ear, Outbox, Panel, Tell
-from device.record import Record
+from device.record import record_of
 from device.spool import SpoolError
 from device.tally import Tally
 from device.visit import effects, events
@@ -139,28 +138,10 @@ class Hands:
     def _commit(self, visit: Visit, transcript: Transcript) -> events.Committed | events.NotCommitted:
         began_s = self._monotonic()
         try:
-            self._spool.add(self._record(visit, transcript))
+            self._spool.add(record_of(visit.id, visit.pressed, transcript, self._agent_version, self._consent_version))
         except SpoolError as error:
             log.error("A feedback could not be kept, its visitor is told: %s", error)  # noqa: TRY400
             return events.NotCommitted(visit.id, self._monotonic())
         done_s = self._monotonic()
         self._tell("committed", visit=visit.id, ms=round((done_s - began_s) * 1000, 2))
         return events.Committed(visit.id, done_s)
-
-    def _record(self, visit: Visit, transcript: Transcript) -> Record:
-        return Record(
-            id=visit.id,
-            pressed=visit.pressed,
-            transcript=transcript.text or "",
-            language=transcript.language,
-            confidence=transcript.confidence,
-            words=tuple(
-                Word(word=word.word, start_s=word.start_s, end_s=word.end_s, confidence=word.confidence)
-                for word in transcript.words
-            ),
-            speech_s=transcript.speech_s,
-            audio_s=transcript.audio_s,
-            model=transcript.model,
-            agent_version=self._agent_version,
-            consent_version=self._consent_version,
-        )

@@ -137,6 +137,8 @@ def parse(zone: str | None, week: Mapping[str, Sequence[str]], exceptions: Mappi
         if zone is None:
             return None
         raise HoursError('time_zone: says nothing without opening hours; add a day, as monday = ["09:00-17:00"]')
+    if week and not any((*week.values(), *exceptions.values())):
+        raise HoursError("no day has a span; leave [hours] out if the kiosk is never to close")
     all_day = () if week else (Span(0, _MINUTES_A_DAY),)
     return Hours(
         zone=_zone(zone),

@@ -2,14 +2,14 @@
 
 import logging
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 from audio import protocol as ear_events
 from audio.protocol import EarEvent, Transcript
 from device.clock import Clock
 from device.defects import Defects
 from device.language import LanguageButton
-from device.parts import PartEvent, Tell
+from device.parts import Outbox, PartEvent, Tell
 from device.uplink import Offline, Online, Settled, UplinkEvent
 from device.visit import events
 from device.visit.states import Idle, Notice, Phase, Visit
@@ -21,18 +21,16 @@ VisitEvents = Iterator[events.Event]
 
 
 class Intake:
-    """Takes one event of a part at a time; ``refusal`` says why no feedback could be kept now.
+    """Takes one event of a part at a time.
 
     What fails beside a press by a defect is noted in ``defects``, and the press counts all the same.
     """
 
-    def __init__(
-        self, *, tell: Tell, clock: Clock, language: LanguageButton, refusal: Callable[[], str | None], defects: Defects
-    ) -> None:
+    def __init__(self, *, tell: Tell, clock: Clock, language: LanguageButton, spool: Outbox, defects: Defects) -> None:
         self._tell = tell
         self._clock = clock
         self._language = language
-        self._refusal = refusal
+        self._spool = spool
         self._defects = defects
 
     def take(self, event: PartEvent, now_s: float, phase: Phase) -> VisitEvents:
@@ -52,7 +50,7 @@ class Intake:
                 if button is Button.LANGUAGE and isinstance(phase, Idle | Notice):
                     self._defects.guard(self._language.press, now_s)
                 visit = Visit(str(uuid.uuid4()), self._clock.now())
-                refusal = self._defects.guard(self._refusal) if button is Button.RECORD else None
+                refusal = self._defects.guard(self._spool.refusal) if button is Button.RECORD else None
                 yield events.Pressed(button, now_s, visit, refusal)
             case ButtonReleased(button=button):
                 self._tell("released", button=button.name.lower())

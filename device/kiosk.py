@@ -84,6 +84,7 @@ class Kiosk:
             make_link=self._connection,
             on_event=self._post,
             start_number=start_number,
+            clock_patience_s=settings.clock.patience_s,
         )
 
     def run(self) -> None:

@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 from audio.models.catalogue import DEFAULT_URL as DEFAULT_CATALOGUE
 from audio.settings import AudioSettings
 from device import hours as opening_hours
+from device.timekeeper import PATIENCE_S
 from device.visit.limits import Limits
 
 DEFAULT_PATH = Path("/etc/voiseback/kiosk.toml")
@@ -53,6 +54,14 @@ class VisitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 _Spans = list[Annotated[str, Meta(max_length=40)]]
+
+
+class ClockSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The clock of a machine that has none while it is switched off."""
+
+    patience_s: Annotated[float, Meta(ge=0, le=86_400)] = PATIENCE_S
+    """How long the kiosk is online before it sends feedback though its clock is not set. Where there is no time server
+    (NTP) but a right clock, 0 spares the wait after each start."""
 
 
 class HoursSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -104,3 +113,4 @@ class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     audio: AudioSettings = msgspec.field(default_factory=AudioSettings)
     visit: VisitSettings = VisitSettings()
     hours: HoursSettings = HoursSettings()
+    clock: ClockSettings = ClockSettings()

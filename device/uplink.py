@@ -8,22 +8,26 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from contract.messages import MessageError, Receipt, encode_feedback
 from device.backoff import Backoff
 from device.clock import Clock
 from device.connection import ConnectionEvent, ConnectionHandler, Down, Received, Up
+from device.courier import Carrier, Courier, Tally
 from device.delivery import Window
-from device.record import feedback_of
-from device.spool import Entry, Spool, SpoolError
+from device.spool import Outcome, Spool
 from device.stats import UplinkStats
+from device.timekeeper import PATIENCE_S, Timekeeper
 
 log = logging.getLogger(__name__)
 
-IDLE_S = 30.0
-"""How often the spool is looked at without being told."""
 UP_TIMEOUT_S = 15.0
 """How long the broker may take from the connection to the granted subscription."""
-SPOOL_RETRY_S = 5.0
+STEADY_S = 10.0
+"""After living so long, or after a record that was settled, a connection that ends is at once made anew."""
+LINGER_S = 0.02
+"""How long the first receipt waits for others, to be settled with them in one transaction."""
+REFUSED_FIRST_S = 5.0
+REFUSED_CEILING_S = 300.0
+"""A broker that does not know the kiosk is asked seldom, and for ever: an operator may yet let it in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,19 +54,15 @@ class Settled:
 UplinkEvent = Online | Offline | Settled
 
 
-class Link(Protocol):
+class Link(Carrier, Protocol):
     """A connection, as the uplink uses it."""
 
     def open(self) -> None:
         """Connect, or raise OSError."""
         ...
 
-    def send_feedback(self, message: bytes) -> None:
-        """Hand one message to the broker."""
-        ...
-
     def send_health(self, message: bytes) -> None:
-        """Hand the kiosk's health to the broker, once."""
+        """Hand one health message to the broker."""
         ...
 
     def close(self) -> None:
@@ -79,8 +79,11 @@ class _Wake:
     """The spool has something new, or the uplink shall stop."""
 
 
+_STOPS = Down("the agent stops")
+
+
 class Uplink:
-    """Runs in a thread of its own; `start` and `stop` frame its life."""
+    """Runs in a thread of its own; `start` and `stop` frame its life. `wake`, `send_health` and `stats` are for all."""
 
     def __init__(
         self,
@@ -92,26 +95,33 @@ class Uplink:
         on_event: Callable[[UplinkEvent], None],
         start_number: int,
         backoff: Backoff | None = None,
+        refused_backoff: Backoff | None = None,
+        clock_patience_s: float = PATIENCE_S,
         monotonic: Callable[[], float] = time.monotonic,
+        pause: Callable[[float], object] | None = None,
     ) -> None:
+        """Make an uplink; ``pause`` waits for so many seconds or for the end of the uplink."""
         self._spool = spool
-        self._clock = clock
+        self._timekeeper = Timekeeper(clock, spool, patience_s=clock_patience_s)
         self._kiosk = kiosk
         self._make_link = make_link
         self._on_event = on_event
         self._backoff = backoff or Backoff()
+        self._refused_backoff = refused_backoff or Backoff(first_s=REFUSED_FIRST_S, ceiling_s=REFUSED_CEILING_S)
         self._monotonic = monotonic
         self._inbox: queue.SimpleQueue[tuple[object, ConnectionEvent | _Wake]] = queue.SimpleQueue()
         self._stopping = threading.Event()
+        self._pause = pause or self._stopping.wait
         self._thread = threading.Thread(target=self._run, name="uplink", daemon=True)
         # Every connection of every start gets a higher number, with one write to the disk for each start.
         self._session = start_number * 1_000_000
-        self._announced: bool | None = None
+        self._tally = Tally()
+        self._connections = 0
         self._link: Link | None = None
-        self._reason: str | None = None
+        self._courier: Courier | None = None
+        self._reason: str | None = "not connected yet"
         self._since_s = monotonic()
-        self._receipt_s: float | None = None
-        self._in_flight = self._connections = self._sent = self._stored = self._refused = self._stray = 0
+        self._announced: bool | None = None
 
     def start(self) -> None:
         """Begin to connect."""
@@ -121,6 +131,35 @@ class Uplink:
         """Say that the spool has something new."""
         self._inbox.put((None, _Wake()))
 
+    def send_health(self, message: bytes) -> None:
+        """Publish a health message if the broker can be reached, else drop it."""
+        link = self._link
+        if link is None:
+            return
+        try:
+            link.send_health(message)
+        except (OSError, ValueError) as error:
+            log.debug("A health message was lost: %s", error)
+
+    def stats(self) -> UplinkStats:
+        """Tell how the connection is and what has gone over it."""
+        now_s = self._monotonic()
+        tally, courier, reason = self._tally, self._courier, self._reason
+        last_s = tally.last_receipt_at_s
+        return UplinkStats(
+            online=reason is None,
+            reason=reason,
+            state_for_s=now_s - self._since_s,
+            session=self._session,
+            connections=self._connections,
+            in_flight=courier.in_flight if courier is not None else 0,
+            sent=tally.sent,
+            stored=tally.stored,
+            refused=tally.refused,
+            stray_receipts=tally.stray_receipts,
+            last_receipt_s=None if last_s is None else now_s - last_s,
+        )
+
     def stop(self, timeout_s: float = 10.0) -> None:
         """End the connection and the thread."""
         self._stopping.set()
@@ -128,171 +167,130 @@ class Uplink:
         if self._thread.is_alive():
             self._thread.join(timeout_s)
 
-    def send_health(self, message: bytes) -> None:
-        """Publish the kiosk's health if the broker can be reached, else drop it. Any thread; never waits."""
-        link = self._link
-        if link is not None:
-            link.send_health(message)
-
-    def stats(self) -> UplinkStats:
-        """Return how the connection is; any thread."""
-        now_s = self._monotonic()
-        return UplinkStats(
-            online=self._link is not None,
-            reason=self._reason,
-            state_for_s=now_s - self._since_s,
-            session=self._session,
-            connections=self._connections,
-            in_flight=self._in_flight,
-            sent=self._sent,
-            stored=self._stored,
-            refused=self._refused,
-            stray_receipts=self._stray,
-            last_receipt_s=None if self._receipt_s is None else now_s - self._receipt_s,
-        )
-
     # ------------------------------------------------------------ the thread
 
     def _run(self) -> None:
         while not self._stopping.is_set():
-            self._session += 1
-            reason = self._one_connection()
+            end = self._one_connection()
             if self._stopping.is_set():
                 return
-            self._announce_offline(reason)
-            self._pause(self._backoff.next_s())
+            self._say_offline(end.reason)
+            self._wait_for(self._refused_backoff.next_s() if end.refused else self._backoff.next_s())
 
-    def _one_connection(self) -> str:
-        """Connect and work until the connection ends; return why it ended."""
-        link = self._make_link(self._session, lambda source, event: self._inbox.put((source, event)))
+    def _one_connection(self) -> Down:
+        """Connect and work until the connection ends; return how it ended."""
+        link = self._make_link(self._session + 1, lambda source, event: self._inbox.put((source, event)))
         try:
             try:
                 link.open()
             except (OSError, ValueError) as error:
-                return f"{type(error).__name__}: {error}"
+                return Down(f"{type(error).__name__}: {error}")
+            self._session += 1
             return self._serve(link)
         except Exception as error:
             # A defect must cost one connection, not the uplink: a thread that has ended is silent for ever.
             log.exception("The uplink failed and connects anew")
-            return f"a defect of the uplink: {error}"
+            return Down(f"a defect of the uplink: {error}")
         finally:
-            self._link = None
-            self._in_flight = 0
+            self._link = self._courier = None
             link.close()
 
-    def _serve(self, link: Link) -> str:
-        """Work on one connection until it ends; return why it ended."""
-        window = Window()
-        up = False
+    def _serve(self, link: Link) -> Down:
+        """Wait until the broker has let the kiosk in, then work until the connection ends; return how it ended."""
+        courier = self._courier = Courier(
+            self._spool,
+            self._timekeeper,
+            link,
+            kiosk=self._kiosk,
+            tally=self._tally,
+            on_settled=self._settled,
+            window=Window(),
+            monotonic=self._monotonic,
+        )
         up_by_s = self._monotonic() + UP_TIMEOUT_S
         while not self._stopping.is_set():
-            wait_s = self._send_due(link, window) if up else up_by_s - self._monotonic()
-            if not up and wait_s <= 0:
-                return f"the broker accepted the connection but not the kiosk within {UP_TIMEOUT_S:.0f} s"
-            match self._next_event(link, max(0.0, wait_s)):
+            wait_s = up_by_s - self._monotonic()
+            if wait_s <= 0:
+                return Down(f"the broker accepted the connection but not the kiosk within {UP_TIMEOUT_S:.0f} s")
+            self._timekeeper.look(online=False)
+            match self._next_event(link, courier, min(wait_s, self._timekeeper.next_look_s)):
                 case Up():
-                    up = True
-                    self._link, self._reason = link, None
-                    self._since_s = self._monotonic()
-                    self._connections += 1
-                    self._backoff.reset()
-                    self._announce_online()
-                case Down(reason=reason):
-                    return reason
-                case Received(receipt=receipt):
-                    self._settle(window, receipt)
-                case _:
-                    pass
-        return "the agent stops"
+                    return self._work(link, courier)
+                case Down() as end:
+                    return end
+        return _STOPS
 
-    def _next_event(self, link: Link, wait_s: float) -> ConnectionEvent | _Wake | None:
-        """Return the next event of this connection, or None after ``wait_s`` seconds."""
+    def _work(self, link: Link, courier: Courier) -> Down:
+        self._say_online(link)
+        steady_s = self._monotonic() + STEADY_S
+        while not self._stopping.is_set():
+            self._timekeeper.look(online=True)
+            event = self._next_event(link, courier, min(courier.work(), self._timekeeper.next_look_s))
+            event = event or self._gather(link, courier)
+            if self._monotonic() >= steady_s:
+                self._backoff.reset()
+            if isinstance(event, Down):
+                courier.finish()
+                return event
+        courier.finish()
+        return _STOPS
+
+    def _gather(self, link: Link, courier: Courier) -> Up | Down | None:
+        """Let the first receipt wait for others, but not for long; return what else happens to the connection."""
+        until_s = self._monotonic() + LINGER_S
+        event = None
+        while event is None and courier.unsettled and (left_s := until_s - self._monotonic()) > 0:
+            if courier.unsettled >= courier.in_flight / 2 and self._inbox.empty():
+                break
+            event = self._next_event(link, courier, left_s)
+        return event
+
+    def _next_event(self, link: Link, courier: Courier, wait_s: float) -> Up | Down | None:
+        """Return what happens to this connection next, or None after ``wait_s`` seconds or something for the courier.
+
+        An earlier connection may still say something after its end; its receipts are as true as others.
+        """
         try:
-            source, event = self._inbox.get(timeout=wait_s)
+            source, event = self._inbox.get(timeout=max(0.0, wait_s))
         except queue.Empty:
             return None
-        # An earlier connection may still say something after its end.
-        return event if source in (link, None) else None
+        match event:
+            case Received(receipt=receipt):
+                courier.take(receipt)
+            case Up() | Down() if source is link:
+                return event
+        return None
 
-    def _send_due(self, link: Link, window: Window) -> float:
-        """Send what is due; return after how many seconds to look again."""
-        now_s = self._monotonic()
-        try:
-            # Everything in the window is among the first of the spool, because it was sent in order.
-            entries = {entry.id: entry for entry in self._spool.waiting(limit=2 * window.size)}
-            for record_id in window.overdue(now_s):
-                if record_id not in entries:
-                    window.settled(record_id)
-                else:
-                    self._send(link, window, entries[record_id], now_s)
-            for record_id in window.fresh(entries):
-                self._send(link, window, entries[record_id], now_s)
-        except SpoolError as error:
-            log.error("The spool cannot be read, trying again: %s", error)  # noqa: TRY400
-            return SPOOL_RETRY_S
-        due_s = window.next_due_s()
-        return IDLE_S if due_s is None else max(0.0, due_s - self._monotonic())
+    def _settled(self, outcome: Outcome) -> None:
+        self._backoff.reset()
+        self._on_event(Settled(outcome.record_id, stored=outcome.stored, reason=outcome.reason))
 
-    def _send(self, link: Link, window: Window, entry: Entry, now_s: float) -> None:
-        try:
-            message = self._spool.freeze(entry.id, lambda: self._encode(entry))
-        except KeyError:
-            return
-        except (MessageError, ValueError) as error:
-            self._spool.refused(entry.id, f"it cannot be sent: {error}")
-            self._on_event(Settled(entry.id, stored=False, reason=str(error)))
-            return
-        link.send_feedback(message)
-        window.sent(entry.id, now_s)
-        self._sent += 1
-        self._in_flight = window.size - window.free
+    def _wait_for(self, seconds: float) -> None:
+        """Wait before the next connection, with an eye on the clock; only `stop` cuts it short."""
+        until_s = self._monotonic() + seconds
+        while not self._stopping.is_set() and (left_s := until_s - self._monotonic()) > 0:
+            self._timekeeper.look(online=False)
+            self._pause(min(left_s, self._timekeeper.next_look_s))
 
-    def _encode(self, entry: Entry) -> bytes:
-        assert entry.sequence is not None, "the spool numbers what it releases"
-        feedback = feedback_of(entry.record, kiosk=self._kiosk, sequence=entry.sequence, now=self._clock.now())
-        return encode_feedback(feedback)
-
-    def _settle(self, window: Window, receipt: Receipt) -> None:
-        window.settled(receipt.id)
-        self._in_flight = window.size - window.free
-        self._receipt_s = self._monotonic()
-        stored = receipt.outcome == "stored"
-        try:
-            known = (
-                self._spool.stored(receipt.id)
-                if stored
-                else self._spool.refused(receipt.id, receipt.reason or "the gateway gave no reason")
-            )
-        except SpoolError as error:
-            log.error("A receipt could not be noted, its record will be sent again: %s", error)  # noqa: TRY400
-            return
-        self._stray += not known
-        self._stored += known and stored
-        self._refused += known and not stored
-        if known and not stored:
-            log.warning("The gateway refused record %s; it is kept on the shelf: %s", receipt.id, receipt.reason)
-        if known:
-            self._on_event(Settled(receipt.id, stored=stored, reason=receipt.reason))
-
-    def _announce_online(self) -> None:
+    def _say_online(self, link: Link) -> None:
+        lasted_s = self._monotonic() - self._since_s
         if self._announced is False:
-            log.info("The gateway's broker can be reached again")
+            log.info("The gateway's broker can be reached again after %.0f s", lasted_s)
         elif self._announced is None:
             log.info("Connected to the gateway's broker")
-        self._announced = True
+        self._refused_backoff.reset()
+        self._connections += 1
+        self._link = link
+        self._announced, self._reason, self._since_s = True, None, self._monotonic()
         self._on_event(Online())
 
-    def _announce_offline(self, reason: str) -> None:
+    def _say_offline(self, reason: str) -> None:
         self._reason = reason
-        if self._announced is not False:
-            self._since_s = self._monotonic()
         if self._announced is False:
             log.debug("Still no broker: %s", reason)
             return
         log.warning("The gateway's broker cannot be reached, records are kept and it is tried again: %s", reason)
+        if self._announced:
+            self._since_s = self._monotonic()
         self._announced = False
         self._on_event(Offline(reason))
-
-    def _pause(self, seconds: float) -> None:
-        """Wait before the next connection; only `stop` cuts it short."""
-        self._stopping.wait(seconds)

@@ -3,7 +3,10 @@
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
+
+from django.db import close_old_connections
 
 from gateway.errors import GatewayError
 
@@ -38,10 +41,21 @@ class Loop:
         name: of the thread, and of the part in the log.
         turn: does one piece of work or waits a second at most; gets the event that says stop.
         at_end: is called in the thread when it ends; for connections that belong to the thread.
+        longest_s: a turn that takes longer than this hangs; None where a turn may take for ever.
     """
 
-    def __init__(self, name: str, turn: Callable[[threading.Event], None], at_end: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        name: str,
+        turn: Callable[[threading.Event], None],
+        at_end: Callable[[], None],
+        *,
+        longest_s: float | None = None,
+    ) -> None:
         self.name = name
+        self._longest_s = longest_s
+        self._turned_s = time.monotonic()
+        self._failure: str | None = None
         self._turn = turn
         self._at_end = at_end
         self._stop = threading.Event()
@@ -65,21 +79,40 @@ class Loop:
         """Tell whether the thread runs."""
         return self._thread.is_alive()
 
+    @property
+    def hangs(self) -> bool:
+        """Whether the present turn takes longer than any may."""
+        return self._longest_s is not None and time.monotonic() - self._turned_s > self._longest_s
+
+    def problem(self) -> str | None:
+        """Tell what is wrong with it, in one sentence; None if nothing is."""
+        if not self.is_alive():
+            return "its thread has ended"
+        if self.hangs:
+            return f"it has not moved for {time.monotonic() - self._turned_s:.0f} s"
+        return self._failure
+
     def _run(self) -> None:
         backoff = Backoff()
         failing = False
         try:
             while not self._stop.is_set():
+                self._turned_s = time.monotonic()
                 try:
                     self._turn(self._stop)
                 except Exception as error:  # noqa: BLE001 (a part that ends would end silently)
                     self._tell(error, again=failing)
                     failing = True
+                    self._failure = (
+                        str(error) if isinstance(error, GatewayError) else f"it fails: {type(error).__name__}"
+                    )
+                    # One that the database server has cut never works again.
+                    close_old_connections()
                     self._stop.wait(backoff.next_s())
                 else:
                     if failing:
                         logger.info("%s works again", self.name)
-                    failing = False
+                    failing, self._failure = False, None
                     backoff.reset()
         finally:
             self._at_end()

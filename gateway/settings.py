@@ -9,7 +9,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from gateway import configuration, state
+from gateway import configuration, database_url, state
 
 _gateway = configuration.active()
 
@@ -25,13 +25,16 @@ def _secret_key() -> str:
 
 
 def _database() -> dict[str, Any]:
+    if _gateway is not None and _gateway.database.url is not None:
+        return database_url.parameters(_gateway.database)
     throwaway = Path(tempfile.gettempdir()) / f"voiseback-gateway-test-{os.getpid()}.sqlite3"
     return {
         "ENGINE": "django.db.backends.sqlite3",
         "NAME": ":memory:" if _gateway is None else str(_gateway.state_path / state.DATABASE),
         "OPTIONS": {
             # A receipt promises that the feedback survives a power cut: WAL with NORMAL loses acknowledged rows.
-            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;",
+            # What is erased or past its time must not stay in the file's free pages.
+            "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA secure_delete=ON;",
             # Deferred transactions fail at once, without waiting, when they turn from reading to writing.
             "transaction_mode": "IMMEDIATE",
             "timeout": BUSY_TIMEOUT_S,

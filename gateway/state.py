@@ -19,8 +19,12 @@ SECRET_KEY = "secret_key"  # noqa: S105 (the name of a file)
 ENDPOINT_KEYS = "endpoint_keys"
 
 
-def prepare(folder: Path) -> None:
+def prepare(folder: Path, *, database: bool = True) -> None:
     """Make ``folder`` (and what is missing above it) so that only its owner can enter.
+
+    Args:
+        folder: the state directory.
+        database: whether the database is a file in it.
 
     Raises:
         GatewayError: it cannot be made or written to.
@@ -29,12 +33,13 @@ def prepare(folder: Path) -> None:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with contextlib.suppress(FileExistsError):
             folder.mkdir(mode=FOLDER_MODE)
-            _hand_to_owner_of(folder.parent, folder)
+            hand_to_owner_of(folder.parent, folder)
         if folder.stat().st_mode & 0o022:
             raise GatewayError(f"the state directory {folder} can be written by others; chmod it to 700")
         with tempfile.TemporaryFile(dir=folder):
             pass
-        _make_database_file(folder)
+        if database:
+            _make_database_file(folder)
     except OSError as error:
         raise GatewayError(
             f"the state directory {folder} cannot be used: {error.strerror}; "
@@ -47,7 +52,7 @@ def _make_database_file(folder: Path) -> None:
     path = folder / DATABASE
     with contextlib.suppress(FileExistsError):
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
-        _hand_to_owner_of(folder, path)
+        hand_to_owner_of(folder, path)
 
 
 def write_atomically(path: Path, data: bytes) -> None:
@@ -62,7 +67,7 @@ def write_atomically(path: Path, data: bytes) -> None:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        _hand_to_owner_of(path.parent, temporary)
+        hand_to_owner_of(path.parent, temporary)
         temporary.replace(path)
     except BaseException:
         temporary.unlink(missing_ok=True)
@@ -106,7 +111,7 @@ def make_folder(folder: Path) -> None:
     """
     with contextlib.suppress(FileExistsError):
         folder.mkdir(mode=FOLDER_MODE)
-        _hand_to_owner_of(folder.parent, folder)
+        hand_to_owner_of(folder.parent, folder)
 
 
 @contextlib.contextmanager
@@ -129,7 +134,7 @@ def exclusive(folder: Path) -> Iterator[None]:
     """
     path = folder / LOCK
     with path.open("ab") as file:
-        _hand_to_owner_of(folder, path)
+        hand_to_owner_of(folder, path)
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
@@ -137,7 +142,8 @@ def exclusive(folder: Path) -> Iterator[None]:
         yield
 
 
-def _hand_to_owner_of(folder: Path, path: Path) -> None:
+def hand_to_owner_of(folder: Path, path: Path) -> None:
+    """Give ``path`` to whom ``folder`` belongs, if root made it."""
     if os.geteuid() == 0:
         owner = folder.stat()
         os.chown(path, owner.st_uid, owner.st_gid)

@@ -60,6 +60,12 @@ def open_whole(path: Path, marks: Marks, certain: str | None = None) -> sqlite3.
     return db
 
 
+def has_log(path: Path) -> bool:
+    """Tell whether there is a write-ahead log with anything in it."""
+    log_path = path.with_name(f"{path.name}-wal")
+    return log_path.exists() and log_path.stat().st_size > 0
+
+
 def _check_rights(path: Path) -> None:
     """Tell a file that may not be used from one that is damaged. Raises `OSError`."""
     for one in (path.parent, path):

@@ -17,12 +17,11 @@ from typing import TypeVar
 import msgspec
 
 from device.record import Record
-from device.spool import marks, rows, schema
+from device.spool import marks, opening, rows, schema
 from device.spool.ballast import Ballast
 from device.spool.errors import SpoolError, is_damage, is_full, is_of_the_disk, may_be_damage
 from device.spool.gauge import Gauge
 from device.spool.marks import Marks
-from device.spool.opening import open_whole
 from device.spool.room import RESERVE_BYTES, SLACK_BYTES
 from device.spool.rows import Entry, Outcome
 from device.stats import SpoolStats
@@ -69,7 +68,8 @@ class Spool:
         except OSError as error:
             raise SpoolError(f"the spool {path} cannot be opened: {error}; check the folder and its rights") from None
         self._marks = marks.read(marks.path_of(path)) or Marks()
-        self._lost_log = self._marks.in_use and path.exists() and not path.with_name(f"{path.name}-wal").exists()
+        # A command that only reads makes an empty log where there is none.
+        self._lost_log = self._marks.in_use and path.exists() and not opening.has_log(path)
         self._db = self._opened()
         self._gauge.count(self._db)
         self._gauge.measure()
@@ -234,6 +234,7 @@ class Spool:
         query = f"SELECT {rows.COLUMNS} FROM records WHERE {where}"  # noqa: S608
         found = self._look(lambda db: [rows.row_of(row) for row in db.execute(query, values)])
         entries = []
+        shelved = False
         for row in found:
             try:
                 record = row.record()
@@ -241,9 +242,11 @@ class Spool:
                 # One damaged row must not stand in the way of all behind it.
                 if self.refused(row.id, f"it cannot be read: {error}"):
                     log.error("Record %s of the spool cannot be read and goes to the shelf: %s", row.id, error)  # noqa: TRY400
+                    shelved = True
                 continue
             entries.append(Entry(row.sequence, row.id, row.state, record, row.message, row.reason))
-        return entries
+        # As many damaged rows as were asked for are not the end of the spool.
+        return entries if entries or not shelved else self._entries(where, *values)
 
     def _look(self, look: Callable[[sqlite3.Connection], _T]) -> _T:
         self._revive()
@@ -281,11 +284,11 @@ class Spool:
     def _opened(self, certain: str | None = None) -> sqlite3.Connection:
         """Open the database, in need with the room that is held for it; it may be a new one."""
         try:
-            return open_whole(self.path, self._marks, certain)
+            return opening.open_whole(self.path, self._marks, certain)
         except SpoolError as error:
             if not (error.__cause__ is not None and is_full(error.__cause__) and self._ballast.drop()):
                 raise
-        return open_whole(self.path, self._marks, certain)
+        return opening.open_whole(self.path, self._marks, certain)
 
     def _revive(self) -> None:
         """Open a database again that could not be opened when it had to be replaced."""

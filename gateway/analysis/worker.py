@@ -4,15 +4,17 @@ import logging
 import threading
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import get_args
 from uuid import UUID
 
-from django.db import OperationalError, transaction
+from django.db import InterfaceError, OperationalError, transaction
+from django.db.models import Q, QuerySet
 
 from contract import text, webhook
 from contract.webhook import MAX_EMOTION_CHARS
+from gateway import database
 from gateway.analysis.engine import Analysis, Engine
 from gateway.analysis.models import FeedbackAnalysis
 from gateway.feedback.models import Feedback, Reply
@@ -22,6 +24,12 @@ from gateway.webhooks import outbox, payloads
 logger = logging.getLogger(__name__)
 
 BATCH_ROWS = 32
+CLAIM_ROWS = 8
+"""How many one process takes at once where several share the work; few, for they wait if it dies."""
+
+CLAIM_S = 60.0
+"""After that the process that claimed them is believed to be dead, and another one takes them."""
+
 POLL_S = 1.0
 POSTPONE_S = 60.0
 """How long a row that cannot be written is left alone, so that the others get their turn."""
@@ -48,6 +56,7 @@ class Analyst:
         self._enqueued = enqueued
         self._awake = threading.Event()
         self._postponed: dict[UUID, float] = {}
+        self._claimed: set[UUID] = set()
 
     def wake(self) -> None:
         """Look for new feedback now; from any thread."""
@@ -64,6 +73,7 @@ class Analyst:
         done = 0
         for feedback in self._open_feedback():
             if stop.is_set():
+                self._let_go()
                 return done
             done += self._take_through(feedback.pk, partial(self._analyse, feedback))
         for reply in self._open_replies():
@@ -74,7 +84,24 @@ class Analyst:
 
     def _open_feedback(self) -> list[Feedback]:
         rows = Feedback.objects.filter(state=Feedback.State.RECEIVED).exclude(pk__in=self._now_postponed())
-        return list(rows.select_related("kiosk").order_by("received_at")[:BATCH_ROWS])
+        rows = rows.select_related("kiosk").order_by("received_at")
+        return self._claim(rows) if database.is_postgresql() else list(rows[:BATCH_ROWS])
+
+    def _claim(self, rows: QuerySet[Feedback]) -> list[Feedback]:
+        now = datetime.now(UTC)
+        # What was claimed and then failed with the database is still ours.
+        free = Q(claimed_until__isnull=True) | Q(claimed_until__lte=now) | Q(pk__in=self._claimed)
+        with transaction.atomic():
+            found = list(database.for_update(rows.filter(free))[:CLAIM_ROWS])
+            self._claimed = {row.pk for row in found}
+            until = now + timedelta(seconds=CLAIM_S)
+            Feedback.objects.filter(pk__in=self._claimed).update(claimed_until=until)
+        return found
+
+    def _let_go(self) -> None:
+        mine = Feedback.objects.filter(pk__in=self._claimed, state=Feedback.State.RECEIVED)
+        mine.update(claimed_until=None)
+        self._claimed = set()
 
     def _open_replies(self) -> list[Reply]:
         ready = Feedback.objects.filter(state=Feedback.State.ANALYSED).values("pk")
@@ -89,7 +116,7 @@ class Analyst:
     def _take_through(self, key: UUID, act: Callable[[], None]) -> int:
         try:
             act()
-        except OperationalError:
+        except (OperationalError, InterfaceError):
             # The database, not the row: everything waits.
             raise
         except Exception:
@@ -105,7 +132,7 @@ class Analyst:
         now = datetime.now(UTC)
         with transaction.atomic():
             mine = Feedback.objects.filter(pk=feedback.pk, state=Feedback.State.RECEIVED)
-            if not mine.update(state=Feedback.State.ANALYSED):
+            if not mine.update(state=Feedback.State.ANALYSED, claimed_until=None):
                 return
             analysis = FeedbackAnalysis.objects.create(
                 feedback=feedback,
@@ -144,6 +171,8 @@ class Analyst:
         now = datetime.now(UTC)
         made = 0
         with transaction.atomic():
+            if database.for_update(Reply.objects.filter(pk=reply.pk, state=Reply.State.RECEIVED)).first() is None:
+                return
             feedback = Feedback.objects.select_related("kiosk", "analysis").get(pk=reply.feedback_id)
             fits = feedback.kiosk_id == reply.kiosk_id
             state = Reply.State.SETTLED if fits else Reply.State.MISMATCHED

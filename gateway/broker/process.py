@@ -58,6 +58,11 @@ class Broker:
         self._settled = threading.Event()
         self._problem: GatewayError | None = None
 
+    @property
+    def port(self) -> int:
+        """Where it listens."""
+        return self._place.port
+
     def wait_until_started(self, timeout_s: float) -> None:
         """Wait for the first start.
 

@@ -51,14 +51,13 @@ def add(args: argparse.Namespace, settings: GatewaySettings) -> int:
     """Add or renew, and write the credentials; both happen or neither."""
     from django.db import transaction
 
-    from gateway.broker import certificates, place
+    from gateway.broker import access
     from gateway.kiosks import registry
 
     if args.credentials.exists() or args.credentials.is_symlink():
         raise GatewayError(f"{args.credentials} is there already; name a new file")
     now = datetime.now(UTC)
-    broker = place.settle(settings)
-    certificates.ensure(broker.tls, broker.names, now=now)
+    door = access.for_kiosks(settings, now=now)
     written = False
     try:
         with transaction.atomic():
@@ -68,11 +67,11 @@ def add(args: argparse.Namespace, settings: GatewaySettings) -> int:
                 password = registry.add(args.id, name=args.name or "", page_url=args.page_url or "", now=now)
             made = BrokerCredentials(
                 kiosk_id=args.id,
-                host=settings.broker.names[0],
-                port=broker.port,
+                host=door.host,
+                port=door.port,
                 username=args.id,
                 password=password,
-                ca_certificate=broker.tls.authority.read_text("ascii"),
+                ca_certificate=door.ca_certificate,
             )
             credentials.write(args.credentials, made)
             written = True
@@ -83,6 +82,8 @@ def add(args: argparse.Namespace, settings: GatewaySettings) -> int:
             args.credentials.unlink(missing_ok=True)
         raise
     print(f"kiosk {args.id} may connect to {made.host} port {made.port} with the credentials in {args.credentials}")
+    if settings.broker.external is not None:
+        print(f"give the broker the user {args.id} with the password in that file, and the rights of a kiosk")
     return 0
 
 

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from contract.settings_file import SettingsError
-from gateway.cli import analyse, deliveries, endpoint, kiosk, listen, run
+from gateway.cli import analyse, backup, deliveries, endpoint, erase, kiosk, listen, quarantine, run, trace
 from gateway.configuration import CONFIG_VARIABLE, DEFAULT_PATH
 from gateway.errors import GatewayError, UsageError
 
@@ -44,7 +44,7 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"the settings (default: ${CONFIG_VARIABLE}, else {DEFAULT_PATH} if it exists, else the defaults)",
     )
     subparsers = parser.add_subparsers(required=True, metavar="COMMAND")
-    for command in (run, kiosk, endpoint, deliveries, analyse, listen):
+    for command in (run, kiosk, endpoint, deliveries, trace, quarantine, erase, backup, analyse, listen):
         command.add_parser(subparsers)
     return parser
 

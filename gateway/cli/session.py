@@ -7,7 +7,7 @@ from pathlib import Path
 
 import django
 
-from gateway import configuration, state
+from gateway import backup, configuration, state
 from gateway.configuration import GatewaySettings
 from gateway.errors import GatewayError
 
@@ -27,7 +27,8 @@ def open_gateway(args: argparse.Namespace) -> GatewaySettings:
         GatewayError: the state directory cannot be used.
     """
     settings = configuration.load(args.config)
-    state.prepare(settings.state_path)
+    state.prepare(settings.state_path, database=settings.database.url is None)
+    backup.check_finished(settings.state_path)
     configuration.activate(settings)
     os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.settings"
     django.setup()
@@ -40,7 +41,7 @@ def on_database(command: Command, *, migrate: bool = True) -> Callable[[argparse
     def act(args: argparse.Namespace) -> int:
         settings = open_gateway(args)
         # Models can be imported only now.
-        from django.db import DatabaseError, connections
+        from django.db import Error, connections
 
         from gateway import database
 
@@ -48,9 +49,9 @@ def on_database(command: Command, *, migrate: bool = True) -> Callable[[argparse
             if migrate:
                 database.bring_up_to_date()
             return command(args, settings)
-        except DatabaseError as error:
-            where = settings.state_path / state.DATABASE
-            raise GatewayError(f"the database {where} cannot be used: {error}") from error
+        except Error as error:
+            why = " ".join(str(error).split())
+            raise GatewayError(f"the database {database.told(settings)} cannot be used: {why}") from error
         finally:
             connections.close_all()
 

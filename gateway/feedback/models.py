@@ -56,6 +56,8 @@ class Feedback(models.Model):
     consent_version = models.CharField(max_length=200, null=True)
     content_hash = models.CharField(max_length=64)
     """SHA-256 of what may not differ when the same feedback comes again."""
+    claimed_until = models.DateTimeField(null=True)
+    """Until then one process analyses it, where several work on one database."""
 
     class Meta:
         """Constraints and indexes."""
@@ -70,6 +72,7 @@ class Feedback(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["received_at"], condition=Q(state="received"), name="feedback_to_analyse"),
             models.Index(fields=["kiosk", "-created_at"], name="feedback_of_kiosk"),
+            models.Index(fields=["received_at"], name="feedback_by_time"),
         ]
 
     def __str__(self) -> str:
@@ -108,7 +111,11 @@ class Reply(models.Model):
                 condition=Q(state__in=["received", "settled", "mismatched"]), name="reply_state_is_known"
             ),
         ]
-        indexes: ClassVar = [models.Index(fields=["feedback_id"], condition=Q(state="received"), name="reply_open")]
+        indexes: ClassVar = [
+            models.Index(fields=["feedback_id"], condition=Q(state="received"), name="reply_open"),
+            models.Index(fields=["feedback_id"], name="reply_of_feedback"),
+            models.Index(fields=["received_at"], name="reply_by_time"),
+        ]
 
     def __str__(self) -> str:
         return str(self.pk)
@@ -132,7 +139,7 @@ class Quarantine(models.Model):
     times = models.PositiveIntegerField(default=1)
 
     class Meta:
-        """Constraints."""
+        """Constraints and indexes."""
 
         verbose_name_plural = "quarantine"
         constraints: ClassVar = [
@@ -144,6 +151,53 @@ class Quarantine(models.Model):
                 name="quarantine_raw_is_bounded",
             ),
         ]
+        indexes: ClassVar = [
+            models.Index(fields=["kiosk", "received_at"], name="quarantine_of_kiosk"),
+            models.Index(fields=["last_received_at"], name="quarantine_by_age"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.topic}: {self.reason}"
+
+
+class SubscriptionGroup(models.Model):
+    """The group's name in the shared subscription of all ingest processes on this database; one row.
+
+    Made by chance: a broker that lets anybody subscribe and checks only what it delivers would let a kiosk that knew
+    the name join, and lose what it gives it.
+    """
+
+    name = models.CharField(max_length=100)
+    made_at = models.DateTimeField()
+
+    class Meta:
+        """Constraints."""
+
+        constraints: ClassVar = [models.CheckConstraint(condition=Q(pk=1), name="subscription_group_is_one")]
+
+    def __str__(self) -> str:
+        return f"made {self.made_at}"
+
+
+class Erasure(models.Model):
+    """That a feedback or a reply was erased, and nothing else about it; if it comes again, it is not stored."""
+
+    class Cause(models.TextChoices):
+        """Why it was."""
+
+        REQUEST = "request"
+        RETENTION = "retention"
+
+    record_id = models.UUIDField(primary_key=True)
+    erased_at = models.DateTimeField()
+    cause = models.CharField(max_length=16, choices=Cause)
+
+    class Meta:
+        """Constraints."""
+
+        constraints: ClassVar = [
+            models.CheckConstraint(condition=Q(cause__in=["request", "retention"]), name="erasure_cause_is_known")
+        ]
+
+    def __str__(self) -> str:
+        return str(self.record_id)

@@ -8,21 +8,27 @@ from dataclasses import dataclass
 from uuid import UUID
 
 import msgspec
-from django.db import DatabaseError, OperationalError, transaction
+from django.db import DatabaseError, IntegrityError, OperationalError, connection, transaction
 from django.db.models import F
 
 from contract.messages import MAX_MESSAGE_BYTES, Receipt, Status
 from contract.messages import Feedback as FeedbackMessage
 from contract.messages import Reply as ReplyMessage
+from contract.topics import Channel
 from gateway.feedback import ingest
 from gateway.feedback.ingest import Accepted, Arrival, Noted, Refused, Verdict
-from gateway.feedback.models import Feedback, Quarantine, Reply, TimeSource
+from gateway.feedback.models import Erasure, Feedback, Quarantine, Reply, TimeSource
 from gateway.kiosks import presence
 from gateway.kiosks.models import Kiosk
 
 logger = logging.getLogger(__name__)
 
 MAX_TOPIC_CHARS = 500
+MAX_QUARANTINED = 1_000
+"""Of one kiosk, 125 MiB at most; what is refused beyond that is on the kiosk's shelf only."""
+
+RACES = 3
+"""So often a message alone may meet another worker that stores the same one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,12 +44,12 @@ class _Batch:
 
     def __init__(self, arrivals: Sequence[Arrival]) -> None:
         named = {arrival.topic.split("/")[-2] for arrival in arrivals if "/" in arrival.topic}
-        admitted = Kiosk.objects.filter(pk__in=named, removed_at__isnull=True).exclude(credential="")
-        self.kiosks = {row.pk: row for row in admitted}
+        self.kiosks = _admitted(named, {arrival.topic.split("/")[-2] for arrival in arrivals if _is_status(arrival)})
         self.verdicts = [ingest.judge(arrival, self.kiosks) for arrival in arrivals]
         accepted = [verdict for verdict in self.verdicts if isinstance(verdict, Accepted)]
         self.feedback = _hashes_of_feedback(accepted)
         self.replies = _hashes_of_replies(accepted)
+        self.erased = _erased(accepted)
         self.new_feedback: list[Feedback] = []
         self.seen: dict[str, Arrival] = {}
 
@@ -60,20 +66,33 @@ def commit(arrivals: Sequence[Arrival]) -> list[Answer | None]:
         return _commit_together(arrivals)
     except OperationalError:
         raise
-    except (DatabaseError, ValueError, TypeError) as error:
-        if len(arrivals) > 1:
-            return [answer for arrival in arrivals for answer in commit([arrival])]
-        logger.warning("message not storable", extra={"topic": arrivals[0].topic, "reason": type(error).__name__})
-        with transaction.atomic():
-            return [_refuse(arrivals[0], _unstorable(arrivals[0]))]
+    except (DatabaseError, ValueError, TypeError):
+        return [_commit_alone(arrival) for arrival in arrivals]
+
+
+def _commit_alone(arrival: Arrival) -> Answer | None:
+    for _ in range(RACES):
+        try:
+            return _commit_together([arrival])[0]
+        except IntegrityError:
+            # Another worker may have stored the same message since it was looked up; now it is seen.
+            continue
+        except OperationalError:
+            raise
+        except (DatabaseError, ValueError, TypeError):
+            break
+    logger.warning("message not storable", extra={"topic": arrival.topic})
+    with transaction.atomic():
+        return _refuse(arrival, _unstorable(arrival))
 
 
 def _commit_together(arrivals: Sequence[Arrival]) -> list[Answer | None]:
     with transaction.atomic():
         batch = _Batch(arrivals)
         answers = [_take(batch, arrival, verdict) for arrival, verdict in zip(arrivals, batch.verdicts, strict=True)]
-        Feedback.objects.bulk_create(batch.new_feedback)
-        for kiosk, arrival in batch.seen.items():
+        # In one order everywhere, so that two workers wait for each other and never in a circle.
+        Feedback.objects.bulk_create(sorted(batch.new_feedback, key=lambda row: row.pk))
+        for kiosk, arrival in sorted(batch.seen.items()):
             Kiosk.objects.filter(pk=kiosk).update(last_seen_at=arrival.received_at)
     for row in batch.new_feedback:
         logger.info("feedback stored", extra={"feedback": str(row.pk), "kiosk": row.kiosk_id})
@@ -89,6 +108,10 @@ def _take(batch: _Batch, arrival: Arrival, verdict: Verdict) -> Answer | None:
         _note(batch.kiosks[verdict.status.kiosk], verdict.status, arrival)
         return None
     batch.seen[verdict.message.kiosk] = arrival
+    if not batch.erased.isdisjoint(_records(verdict.message)):
+        # Its kiosk had no receipt before it was erased here, and is to delete it as well.
+        logger.info("erased record came again", extra={"record": verdict.message.id, "kiosk": verdict.message.kiosk})
+        return Answer(verdict.message.kiosk, Receipt(id=verdict.message.id, outcome="stored"))
     if isinstance(verdict.message, FeedbackMessage):
         return _store_feedback(batch, arrival, verdict, verdict.message)
     return _store_reply(batch, arrival, verdict, verdict.message)
@@ -129,11 +152,16 @@ def _store_feedback(batch: _Batch, arrival: Arrival, verdict: Accepted, message:
 def _store_reply(batch: _Batch, arrival: Arrival, verdict: Accepted, message: ReplyMessage) -> Answer:
     key = UUID(message.id)
     known = batch.replies.get(key)
+    if known is None:
+        # Asked again, for another worker may have stored it since the batch was looked up.
+        same = Reply.objects.filter(kiosk_id=message.kiosk, feedback_id=UUID(message.feedback_id))
+        for other, content_hash in same.values_list("pk", "content_hash"):
+            if other != key:
+                return _refuse_conflict(arrival, verdict, "this feedback has a reply already")
+            known = content_hash
     if known is not None and known != verdict.content_hash:
         return _refuse_conflict(arrival, verdict, "another reply has this id already")
     if known is None:
-        if Reply.objects.filter(kiosk_id=message.kiosk, feedback_id=UUID(message.feedback_id)).exists():
-            return _refuse_conflict(arrival, verdict, "this feedback has a reply already")
         Reply.objects.create(
             id=key,
             kiosk_id=message.kiosk,
@@ -182,7 +210,8 @@ def _quarantine(arrival: Arrival, verdict: Refused) -> None:
     again = Quarantine.objects.filter(topic=topic, digest=digest).update(
         times=F("times") + 1, last_received_at=arrival.received_at, reason=verdict.reason
     )
-    if not again:
+    kept = again or Quarantine.objects.filter(kiosk=verdict.kiosk or "").count() < MAX_QUARANTINED
+    if kept and not again:
         Quarantine.objects.create(
             topic=topic,
             kiosk=verdict.kiosk or "",
@@ -195,13 +224,26 @@ def _quarantine(arrival: Arrival, verdict: Refused) -> None:
             last_received_at=arrival.received_at,
         )
     logger.warning(
-        "message quarantined",
+        "message quarantined" if kept else "message refused, and not kept: the quarantine of its kiosk is full",
         extra={
             "kiosk": verdict.kiosk,
             "message_id": None if verdict.message_id is None else str(verdict.message_id),
             "reason": verdict.reason,
         },
     )
+
+
+def _is_status(arrival: Arrival) -> bool:
+    return arrival.topic.count("/") > 0 and arrival.topic.endswith(f"/{Channel.STATUS}")
+
+
+def _admitted(named: Iterable[str], written: Iterable[str]) -> dict[str, Kiosk]:
+    """Return those kiosks of ``named`` that are admitted; nobody else writes about ``written`` until this is stored."""
+    admitted = Kiosk.objects.filter(removed_at__isnull=True).exclude(credential="").order_by("pk")
+    found = {row.pk: row for row in admitted.filter(pk__in=set(named))}
+    if written and connection.features.has_select_for_update:
+        found |= {row.pk: row for row in admitted.filter(pk__in=set(written)).select_for_update()}
+    return found
 
 
 def _unstorable(arrival: Arrival) -> Refused:
@@ -217,6 +259,17 @@ def _hashes_of_feedback(accepted: Iterable[Accepted]) -> dict[UUID, str]:
 def _hashes_of_replies(accepted: Iterable[Accepted]) -> dict[UUID, str]:
     ids = _ids(verdict.message for verdict in accepted if isinstance(verdict.message, ReplyMessage))
     return dict(Reply.objects.filter(pk__in=ids).values_list("pk", "content_hash")) if ids else {}
+
+
+def _erased(accepted: Iterable[Accepted]) -> set[UUID]:
+    ids = [record for verdict in accepted for record in _records(verdict.message)]
+    return set(Erasure.objects.filter(pk__in=ids).values_list("pk", flat=True)) if ids else set()
+
+
+def _records(message: FeedbackMessage | ReplyMessage) -> list[UUID]:
+    """Return the ids under which a message, or what it belongs to, may have been erased."""
+    own = UUID(message.id)
+    return [own] if isinstance(message, FeedbackMessage) else [own, UUID(message.feedback_id)]
 
 
 def _ids(found: Iterable[FeedbackMessage | ReplyMessage]) -> list[UUID]:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import paho.mqtt.client as mqtt
-from paho.mqtt.enums import CallbackAPIVersion
+from paho.mqtt.enums import CallbackAPIVersion, MQTTErrorCode
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -44,6 +44,8 @@ MAX_PACKET_BYTES = MAX_MESSAGE_BYTES + 16 * 1024
 KEEP_ALIVE_S = 20
 CONNECT_TIMEOUT_S = 10.0
 LOOK_S = 0.1
+STUCK_S = 30.0
+"""A network thread that has not come round for so long is left behind with its connection."""
 
 _HEALTH_END = f"/{Channel.HEALTH}"
 
@@ -82,13 +84,35 @@ class Delivered:
 
 
 class _Client(mqtt.Client):
-    """A client that tells whether its thread lives."""
+    """A client that tells whether its thread lives and moves."""
+
+    def __init__(self) -> None:
+        super().__init__(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, manual_ack=True, reconnect_on_failure=False)
+        self._turned_s = time.monotonic()
+
+    def loop_misc(self) -> MQTTErrorCode:
+        """Note that the thread has come round, as it does at least once a second."""
+        self._turned_s = time.monotonic()
+        return super().loop_misc()
 
     @property
     def runs(self) -> bool:
         """Whether the network thread is alive."""
         thread = self._thread
         return thread is not None and thread.is_alive()
+
+    @property
+    def stuck_s(self) -> float:
+        """For how long the network thread has not come round."""
+        return time.monotonic() - self._turned_s
+
+    def abandon(self) -> None:
+        """Close the connection if the thread has not: it died, or it hangs and ends when it moves again."""
+        connection = self.socket()
+        if isinstance(connection, socket.socket):
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            connection.close()
 
 
 class Subscriber:
@@ -105,6 +129,13 @@ class Subscriber:
         self._failing = False
         self._overflowed = False
         self._stopping = False
+        self.dropped = 0
+        """Messages for which there was no room; each is sent again by its kiosk."""
+
+    @property
+    def is_subscribed(self) -> bool:
+        """Whether messages can come in now."""
+        return self._subscribed.is_set()
 
     def wait_until_subscribed(self, timeout_s: float) -> bool:
         """Wait until messages can come in; tell whether they can."""
@@ -140,12 +171,16 @@ class Subscriber:
             client.loop_start()
             # Not `is_connected`, which stays true when paho's thread has died.
             while client.runs:
+                if client.stuck_s > STUCK_S:
+                    self._tell_of_failure("the connection's thread hangs")
+                    break
                 time.sleep(LOOK_S)
         except OSError as error:
             self._tell_of_failure(str(error))
         finally:
             self._subscribed.clear()
             self._client = None
+            client.abandon()
         if not self._stopping:
             stop.wait(self._backoff.next_s())
 
@@ -157,7 +192,7 @@ class Subscriber:
             client.disconnect()
 
     def _make_client(self) -> "_Client":
-        client = _Client(CallbackAPIVersion.VERSION2, protocol=mqtt.MQTTv5, manual_ack=True, reconnect_on_failure=False)
+        client = _Client()
         client.username_pw_set(self._access.username, self._access.password)
         client.tls_set_context(ssl.create_default_context(cafile=str(self._access.ca)))
         client.connect_timeout = CONNECT_TIMEOUT_S
@@ -206,8 +241,7 @@ class Subscriber:
             self._tell_of_failure(f"the broker refuses a subscription: {', '.join(map(str, reasons))}")
             client.disconnect()
             return
-        if self._failing:
-            logger.info("connected to the broker again")
+        logger.info("connected to the broker again" if self._failing else "subscribed to the broker")
         self._failing = False
         self._backoff.reset()
         self._subscribed.set()
@@ -234,6 +268,7 @@ class Subscriber:
         if not self._overflowed:
             logger.warning("messages cannot be stored at present; kiosks will send them again")
         self._overflowed = True
+        self.dropped += 1
         # Acknowledged without a receipt: the kiosk repeats it, while an unacknowledged one would block the connection.
         client.ack(message.mid, message.qos)
 

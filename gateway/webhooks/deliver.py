@@ -130,6 +130,7 @@ class Deliverer:
         """Give what is under way a moment to end, cut the rest, and write all of it down."""
         self._stopping = True
         end_s = time.monotonic() + DRAIN_S
+        self._record_ended()
         while self._slots and time.monotonic() < end_s:
             self._wait(max(end_s - time.monotonic(), 0.0))
             self._record_ended()

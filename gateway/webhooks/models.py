@@ -145,9 +145,11 @@ class Delivery(models.Model):
         indexes: ClassVar = [
             models.Index(fields=["endpoint", "next_due_at"], condition=Q(state="pending"), name="delivery_due"),
             models.Index(
-                fields=["endpoint"], condition=Q(state="pending", lease_until__isnull=False), name="delivery_in_flight"
+                fields=["endpoint", "lease_until", "slot"],
+                condition=Q(state="pending", lease_until__isnull=False),
+                name="delivery_leased",
             ),
-            models.Index(fields=["endpoint", "created_at"], name="delivery_of_endpoint"),
+            models.Index(fields=["created_at"], name="delivery_by_age"),
         ]
 
     def __str__(self) -> str:

@@ -181,7 +181,9 @@ def _due(endpoint: Endpoint, now: datetime) -> QuerySet[Delivery]:
 def _claim_of(
     endpoint: Endpoint, most: int, box: SecretBox, rules: Rules, rows: int, now: datetime, until: datetime
 ) -> list[Claim]:
-    leased = Delivery.objects.filter(endpoint=endpoint, state=Delivery.State.PENDING, lease_until__gt=now)
+    # That it is not null follows, but the index is found only if it is said.
+    pending = Delivery.objects.filter(endpoint=endpoint, state=Delivery.State.PENDING)
+    leased = pending.filter(lease_until__isnull=False, lease_until__gt=now)
     out = leased.values("slot").distinct().count()
     room = min(_room(endpoint, rules, now) - out, most)
     if room <= 0:

@@ -101,7 +101,7 @@ def step(
     pause_s = _pause_s(after, event, limits)
     if pause_s:
         until = now + timedelta(seconds=pause_s * (1 + chance * JITTER_SHARE))
-        if isinstance(event, Refused):
+        if isinstance(event, Refused) and standing.paused_until is None:
             notices.append(Notice.PAUSED)
         elif after.silences == limits.silences:
             notices.append(Notice.SILENT)

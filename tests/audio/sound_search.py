@@ -15,6 +15,8 @@ RUN_SAMPLES: Final = 32
 _WORD_BYTES: Final = 8
 _HASH_BITS: Final = 22
 _HASH_FACTOR: Final = np.uint64(0x9E3779B97F4A7C15)
+_KEY_SAMPLES: Final = 4
+"""So many samples are unlike all others; two, as a word has of floats, are not."""
 _MAPPING: Final = re.compile(r"([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+ *(.*)")
 
 Bytes = NDArray[np.uint8]
@@ -87,34 +89,52 @@ def memory_of(pid: int, *, but: Path) -> Memory:
 
 
 class _Finder:
-    """Finds the sound in one form. A run of samples covers whole words of 8 bytes, which are looked up one by one."""
+    """Finds the sound in one form. A run of samples covers whole words of 8 bytes.
+
+    Each word, of floats each two words one after the other, make a key of four samples, which is looked up.
+    """
 
     def __init__(self, samples: bytes, sample_bytes: int) -> None:
         values = np.frombuffer(samples, np.int16)
         form = values if sample_bytes == 2 else values.astype(np.float32)
         self._sample_bytes = sample_bytes
         self._step = _WORD_BYTES // sample_bytes
-        self._least_words = RUN_SAMPLES // self._step - 1
-        windows = np.lib.stride_tricks.sliding_window_view(form, self._step)
-        words = np.ascontiguousarray(windows).view(np.uint64).ravel()
-        order = np.argsort(words, kind="stable")
-        self._words, self._positions = words[order], order
+        self._words_of_key = _KEY_SAMPLES // self._step
+        self._least_keys = RUN_SAMPLES // self._step - self._words_of_key
+        windows = np.lib.stride_tricks.sliding_window_view(form, _KEY_SAMPLES)
+        words = np.ascontiguousarray(windows).view(np.uint64)
+        keys = _key(*(words[:, number] for number in range(self._words_of_key)))
+        order = np.argsort(keys, kind="stable")
+        self._keys, self._positions = keys[order], order
         self._is_candidate = np.zeros(1 << _HASH_BITS, dtype=bool)
-        self._is_candidate[_hashed(words)] = True
+        self._is_candidate[_hashed(keys)] = True
 
     def runs(self, data: Bytes) -> list[Run]:
         words = data[: len(data) - len(data) % _WORD_BYTES].view(np.uint64)
-        candidates = np.flatnonzero(self._is_candidate[_hashed(words)])
-        places = np.minimum(np.searchsorted(self._words, words[candidates]), len(self._words) - 1)
-        is_hit = self._words[places] == words[candidates]
+        size = max(0, len(words) - self._words_of_key + 1)
+        keys = _key(*(words[number : number + size] for number in range(self._words_of_key)))
+        candidates = np.flatnonzero(self._is_candidate[_hashed(keys)])
+        places = np.minimum(np.searchsorted(self._keys, keys[candidates]), len(self._keys) - 1)
+        is_hit = self._keys[places] == keys[candidates]
         at, position = candidates[is_hit], self._positions[places[is_hit]]
         breaks = np.flatnonzero((np.diff(at) != 1) | (np.diff(position) != self._step)) + 1
         edges = [0, *breaks.tolist(), len(at)]
         return [
-            Run(int(at[a]) * _WORD_BYTES, (b - a) * self._step, self._sample_bytes, int(position[a]))
+            Run(int(at[a]) * _WORD_BYTES, self._samples(b - a), self._sample_bytes, int(position[a]))
             for a, b in pairwise(edges)
-            if b - a >= self._least_words
+            if b - a >= self._least_keys
         ]
+
+    def _samples(self, keys: int) -> int:
+        return (keys + self._words_of_key - 1) * self._step
+
+
+def _key(*words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """One number for the words at each place; for a single word the word itself."""
+    key = words[0]
+    for word in words[1:]:
+        key = key * _HASH_FACTOR + word
+    return key
 
 
 def _hashed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:

@@ -16,7 +16,7 @@ from device.parts import PartEvent
 from device.record import Record
 from device.spool import SpoolError
 from device.visit.limits import Limits
-from device.visit.states import Phase, Thanks
+from device.visit.states import Phase, Recording, Thanks
 from firmware_bridge import Button, ButtonPressed, ButtonReleased, Display, Identity, PanelOffline, PanelOnline, Scene
 
 BEGIN_S = 1_000.0
@@ -127,14 +127,16 @@ class FakeEar:
     def use_language(self, language: str) -> None:
         self.trouble.strike("use_language")
 
-    def lose(self, *, lost_for_s: float = 0.0) -> None:
-        """Lose the ear: what was being said is kept, and transcribed by the next one."""
-        for visit in sorted(self.owed):
+    def lose(self, *, lost_for_s: float = 0.0, is_kept: bool = True) -> None:
+        """Lose the ear: what was being said is kept, and transcribed by the next one, or it is lost, too."""
+        for visit in sorted(self.owed) if is_kept else ():
             self.news.append(ear_events.Interrupted(visit=visit, reason="it died", lost_for_s=lost_for_s))
         self.recording.clear()
         if self.is_ready:
             self.news.append(ear_events.EarLost(reason="it died"))
         self.is_ready = False
+        for visit in () if is_kept else sorted(self.owed):
+            self.fail(visit)
 
     def fail(self, visit: str) -> None:
         self.recording.discard(visit)
@@ -280,6 +282,8 @@ class World:
         assert not VIOLATIONS
         assert self.agent.stats().defects == self.trouble.struck.total()
         assert self.turns == before + 1
+        if isinstance(self.phase, Recording):
+            assert self.phase.visit.id in self.ear.recording, "a visitor speaks to nobody"
         assert self.agent._due_s() > self.clock.now_s, "the loop would keep a core busy"
 
     def time_passes(self, seconds: float) -> None:

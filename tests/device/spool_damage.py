@@ -47,7 +47,7 @@ def fill(spool: Spool, records: int, seed: int) -> None:
 
 
 class Original:
-    """A whole spool in files that nobody has open, and what is in it. No dataclass: Hypothesis would print all."""
+    """A whole spool in files that nobody has open. No dataclass: Hypothesis would print all that is in it."""
 
     def __init__(
         self,

@@ -2,7 +2,8 @@
 
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -74,6 +75,13 @@ class Parts:
             return found[-1]
 
 
+def wait_until(condition: Callable[[], bool]) -> None:
+    deadline_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline_s
+        time.sleep(0.005)
+
+
 class Kiosk:
     def __init__(self, folder: Path, limits: Limits) -> None:
         self.parts = Parts()
@@ -124,7 +132,7 @@ class Kiosk:
 
 @pytest.fixture
 def kiosk(tmp_path: Path) -> Iterator[Kiosk]:
-    kiosk = Kiosk(tmp_path, Limits(thanks_s=0.2, notice_s=0.2, interrupted_max_s=0.3))
+    kiosk = Kiosk(tmp_path, Limits(thanks_s=0.2, notice_s=0.2, interrupted_max_s=0.3, interval_s=0.0))
     kiosk.thread.start()
     yield kiosk
     kiosk.agent.stop()
@@ -279,3 +287,72 @@ def test_the_language_cannot_be_changed_while_a_visitor_speaks(kiosk: Kiosk) -> 
     kiosk.tap(Button.CANCEL)
     kiosk.parts.wait_for("discard", visit)
     assert [one for one in kiosk.parts.asked if one[0] == "use_language"] == []
+
+
+def test_a_spool_without_room_turns_the_visitor_away(kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch) -> None:
+    kiosk.hears()
+    monkeypatch.setattr(kiosk.spool, "refusal", lambda: "the disk is full")
+    kiosk.tap()
+    kiosk.parts.wait_for("show", Scene.SORRY)
+    wait_until(lambda: kiosk.agent.stats().turned_away == 1)
+    assert (kiosk.agent.stats().visits, kiosk.agent.stats().failed) == (0, 0)
+    assert not [one for one in kiosk.parts.asked if one[0] == "begin"]
+
+
+def test_an_exception_costs_its_event_and_not_the_agent(
+    kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    visit = begin(kiosk)
+    monkeypatch.setattr(kiosk.parts, "finish", lambda _visit: 1 // 0)
+    kiosk.agent.post(ear_events.SpeechEnded(visit=visit))
+    kiosk.parts.wait_for("show", Scene.SORRY)
+    kiosk.parts.wait_for("discard", visit)
+    wait_until(lambda: kiosk.agent.stats().failed == 1)
+    assert kiosk.agent.stats().defects == 1
+    (logged,) = [record.message for record in caplog.records if record.name == "device.defects"]
+    assert "ZeroDivisionError" in logged
+    kiosk.tap()
+    kiosk.parts.wait_for("show", Scene.RECORDING)
+
+
+def has_begun(kiosk: Kiosk, visits: int) -> bool:
+    return kiosk.agent.stats().visits == visits
+
+
+def test_every_end_of_a_visit_is_counted_once(kiosk: Kiosk) -> None:
+    kiosk.hears()
+    for number, end in enumerate(("thanks", "cancel", "silence", "failure"), start=1):
+        kiosk.tap()
+        wait_until(partial(has_begun, kiosk, number))
+        visit = str(kiosk.parts.wait_for("begin")[1])
+        kiosk.agent.post(ear_events.SpeechEnded(visit=visit))
+        match end:
+            case "thanks":
+                kiosk.speaks(visit, "hello")
+            case "cancel":
+                kiosk.tap(Button.CANCEL)
+            case "silence":
+                kiosk.speaks(visit, None)
+            case _:
+                kiosk.agent.post(ear_events.Failed(visit=visit, reason="it died"))
+        wait_until(lambda: kiosk.agent.stats().phase in ("thanks", "notice"))
+    found = kiosk.agent.stats()
+    assert (found.visits, found.thanked, found.taken_back, found.nothing_heard, found.failed) == (4, 1, 1, 1, 1)
+    assert (found.turned_away, found.defects) == (0, 0)
+
+
+def test_a_stuck_button_is_told_and_blocks_nothing(tmp_path: Path) -> None:
+    kiosk = Kiosk(tmp_path, Limits(speech_max_s=0.1, thanks_s=0.1, stuck_s=0.3))
+    kiosk.thread.start()
+    kiosk.hears()
+    kiosk.agent.post(ButtonPressed(Button.RECORD))
+    visit = str(kiosk.parts.wait_for("finish")[1])
+    kiosk.speaks(visit, "hello")
+    wait_until(lambda: kiosk.agent.stats().stuck_buttons == ("record",))
+    wait_until(lambda: kiosk.agent.stats().phase == "idle")
+    assert kiosk.agent.stats().visits == 1
+    kiosk.agent.post(ButtonReleased(Button.RECORD))
+    wait_until(lambda: kiosk.agent.stats().stuck_buttons == ())
+    kiosk.agent.stop()
+    kiosk.thread.join(DEADLINE_S)
+    kiosk.spool.close()

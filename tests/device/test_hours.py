@@ -78,8 +78,7 @@ def test_exceptions_alone_leave_every_other_day_open() -> None:
 
 
 def test_a_shop_that_never_opens_again_has_no_next_change() -> None:
-    hours = parse("Europe/Berlin", {"monday": []}, {})
-    assert hours is not None
+    hours = Hours(BERLIN, ((),) * 7, {date(2026, 11, 29): (Span(0, 60),)})
     assert not hours.is_open(local("2026-11-30T12:00"))
     assert hours.next_change(local("2026-11-30T12:00")) is None
 
@@ -208,9 +207,15 @@ def test_no_clock_is_too_wrong_to_be_looked_at(wall_s: float) -> None:
     ("zone", "week", "exceptions", "complaint"),
     [
         (None, {"monday": ["09:00-17:00"]}, {}, r'^time_zone: is missing; name the shop\'s, .*"Europe/Berlin"'),
-        ("Europe/Berln", {"monday": []}, {}, '^time_zone: there is no time zone "Europe/Berln"; .* "Europe/Berlin"'),
-        ("../etc/passwd", {"monday": []}, {}, "^time_zone: there is no time zone"),
+        (
+            "Europe/Berln",
+            {"monday": ["09:00-17:00"]},
+            {},
+            '^time_zone: there is no .* "Europe/Berln"; .* "Europe/Berlin"',
+        ),
+        ("../etc/passwd", {"monday": ["09:00-17:00"]}, {}, "^time_zone: there is no time zone"),
         ("Europe/Berlin", {}, {}, "^time_zone: says nothing without opening hours"),
+        ("UTC", {"monday": []}, {}, r"^no day has a span; leave \[hours\] out"),
         ("UTC", {"monday": ["9-17"]}, {}, '^monday: "9-17" is no span of time; write it as "09:00-17:30"'),
         ("UTC", {"sunday": ["09:00-25:00"]}, {}, '^sunday: "09:00-25:00" has a time that no clock shows'),
         ("UTC", {"sunday": ["09:60-11:00"]}, {}, "^sunday: .* no clock shows"),
@@ -240,7 +245,7 @@ def test_a_machine_without_time_zone_data_says_how_to_get_it(monkeypatch: pytest
 
     monkeypatch.setattr(opening_hours, "zoneinfo", Bare())
     with pytest.raises(HoursError, match=r"^time_zone: this machine has no time zone data; .* apt install tzdata$"):
-        parse("Europe/Berlin", {"monday": []}, {})
+        parse("Europe/Berlin", {"monday": ["09:00-17:00"]}, {})
 
 
 def test_days_are_read_as_a_person_writes_them() -> None:

@@ -195,8 +195,8 @@ def test_speech_that_is_too_loud_or_missing_is_poor(microphone: SimulatedMicroph
         samples = array("h", file.readframes(file.getnframes()))
     loud = raw(tmp_path / "loud.raw", [max(-32768, min(32767, 12 * sample)) for sample in samples])
     for sound, advice in ((loud, "too loud"), (None, "No speech was heard")):
-        with running(environment(microphone), "test", "--seconds", "1.5") as process:
-            at_line(process, "Speak for 1.5 s")
+        with running(environment(microphone), "test", "--seconds", "3") as process:
+            at_line(process, "Speak for 3 s")
             if sound:
                 microphone.say(sound)
             output, _ = process.communicate(timeout=LIMIT_S)

@@ -134,9 +134,9 @@ class KioskRules(RuleBasedStateMachine):
         self.world.ear_is_ready()
 
     @precondition(lambda self: self.world.ear.is_ready)
-    @rule(lost_for_s=st.sampled_from([0.0, 1.1, 30.0]))
-    def ear_is_lost(self, lost_for_s: float) -> None:
-        self.world.ear.lose(lost_for_s=lost_for_s)
+    @rule(lost_for_s=st.sampled_from([0.0, 1.1, 30.0]), is_kept=st.booleans())
+    def ear_is_lost(self, lost_for_s: float, is_kept: bool) -> None:
+        self.world.ear.lose(lost_for_s=lost_for_s, is_kept=is_kept)
         self.world.happens()
 
     @rule(text=st.sampled_from(["hello", None]), data=st.data())

@@ -1,6 +1,7 @@
 """`kill -9` at a random moment of the way: whoever was thanked is delivered, once.
 
-`VOISEBACK_KILLS` says how often each process is killed; `make faults` sets it to 20.
+`VOISEBACK_KILLS` says how often each process of a whole store is killed, `VOISEBACK_FAST_KILLS` how often a fast kiosk
+is; `make faults` sets them to 20 and 100.
 """
 
 import os
@@ -12,20 +13,27 @@ import uuid
 from collections import defaultdict
 from collections.abc import Callable
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 
 from demo.sentences import SPEECH
 from demo.store import Store
 from tests.conftest import MakeStore
+from tests.faults.ledger import Ledger
+from tests.faults.lives import FastKiosk
+from tests.faults.store_room import rows
+from tests.gateway.support import GatewayProcess
 
 KILLS = int(os.environ.get("VOISEBACK_KILLS", "2"))
+FAST_KILLS = int(os.environ.get("VOISEBACK_FAST_KILLS", "4"))
 ROUND_S = 40.0
 SETTLED_S = 120.0
+FAST_LIFE_S = 0.6
 WAY_S = 7.5
 """From the press to the verified webhook, as `make demo` shows it, and a little more."""
 
-pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(60 * KILLS + 120)]
+pytestmark = [pytest.mark.servers, pytest.mark.faults, pytest.mark.timeout(60 * KILLS + 10 * FAST_KILLS + 120)]
 
 
 def kill_kiosk(store: Store) -> None:
@@ -115,3 +123,38 @@ def test_whoever_was_thanked_is_delivered_once(make_store: MakeStore, victim: st
     assert all(len(ids) == 1 for ids in delivered.values()), f"seed {seed}: {delivered}"
     rows = gateway_rows(store)
     assert len(rows) == len(set(rows)), f"seed {seed}"
+
+
+def test_whoever_was_thanked_by_a_fast_kiosk_is_delivered_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    seed = int.from_bytes(os.urandom(4))
+    moments = random.Random(seed)
+    gateway, ledger, wrong = GatewayProcess(tmp_path), Ledger(), []
+    gateway.add_kiosk("shop-1")
+    gateway.start()
+    options = ("--credentials", tmp_path / "shop-1.toml", "--seed")
+    try:
+        for number in range(FAST_KILLS):
+            with FastKiosk(tmp_path / "kiosk", tmp_path / "spool", *options, str(moments.random())) as kiosk:
+                # Of four lives one may end before its spool is open, and two have thanked somebody.
+                if number % 4:
+                    kiosk.wait_for("opened")
+                if number % 4 > 1:
+                    kiosk.wait_for("scene", scene="thanks")
+                time.sleep(moments.uniform(0.0, FAST_LIFE_S))
+            wrong += ledger.tell(kiosk.reports)
+        with FastKiosk(tmp_path / "kiosk", tmp_path / "spool", "--by-hand", *options, "0") as last:
+            for entry in last.wait_for("opened")["entries"]:
+                last.wait_for("settled", visit=entry["visit"], stored=True)
+        wrong += ledger.tell(last.reports)
+        delivered = rows(gateway)
+    finally:
+        gateway.stop()
+    assert not wrong, f"seed {seed}: {wrong[:10]}"
+    assert ledger.promised <= set(delivered), f"seed {seed}"
+    assert not ledger.taken_back & set(delivered), f"seed {seed}"
+    assert len(delivered) == len(set(delivered)), f"seed {seed}"
+    assert ledger.thanked >= FAST_KILLS // 2
+    with capsys.disabled():
+        print(f"\nkiosk: {FAST_KILLS} kills, {ledger.thanked} thanked, {len(ledger.taken_back)} taken back, 0 lost")

@@ -20,12 +20,14 @@ from uuid import uuid4
 
 import msgspec
 import paho.mqtt.client as mqtt
+import pytest
 from paho.mqtt.enums import CallbackAPIVersion
 
 from contract import credentials, messages, topics
 from contract.credentials import BrokerCredentials
 from contract.messages import Feedback, Receipt, Reply, Status
 from contract.topics import Channel
+from gateway.cli.main import main
 from gateway.kiosks.models import Kiosk
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
@@ -170,30 +172,32 @@ def raw_server(talk: Callable[[socket.socket], object]) -> Iterator[int]:
 class GatewayProcess:
     """The real gateway in a process of its own, with its real broker."""
 
-    def __init__(self, folder: Path, *, extra: str = "") -> None:
+    def __init__(self, folder: Path, *, extra: str = "", roles: tuple[str, ...] = (), port: int = 0) -> None:
         self.folder = folder
         self.state = folder / "state"
+        self._roles = roles
         self.config = folder / "gateway.toml"
         self.config.write_text(
             f'state_dir = "{self.state}"\n'
+            f"[monitoring]\nport = {port}\n"
             '[broker]\nhosts = ["127.0.0.1"]\nlisten = "127.0.0.1"\nport = 0\n'
             f'[webhooks]\nallowed_networks = ["127.0.0.1/32"]\n{extra}'
         )
-        self._log = folder / "log"
+        self.log_file = folder / "-".join(["log", *roles])
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> "GatewayProcess":
-        self._log.write_bytes(b"")
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [COMMAND, "--config", str(self.config), "run", "--log-format", "json"], stdout=log, stderr=log
-            )
+    def start(self, *, program: tuple[str, ...] = (COMMAND,)) -> "GatewayProcess":
+        self.log_file.write_bytes(b"")
+        with self.log_file.open("wb") as log:
+            roles = [f"--role={role}" for role in self._roles]
+            command = [*program, "--config", str(self.config), "run", "--log-format", "json", *roles]
+            self._process = subprocess.Popen(command, stdout=log, stderr=log)
         wait_until(lambda: self.logged("gateway ready") or self._fail_if_dead(), 30)
         return self
 
     def _fail_if_dead(self) -> list[dict[str, Any]]:
         assert self._process is not None
-        assert self._process.poll() is None, self._log.read_text()
+        assert self._process.poll() is None, self.log_file.read_text()
         return []
 
     def stop(self) -> int:
@@ -205,6 +209,19 @@ class GatewayProcess:
         assert self._process is not None
         self._process.kill()
         self._process.wait()
+
+    def is_dead(self) -> bool:
+        assert self._process is not None
+        return self._process.poll() is not None
+
+    def wait_for_death(self) -> int:
+        assert self._process is not None
+        return self._process.wait(30)
+
+    @property
+    def pid(self) -> int:
+        assert self._process is not None
+        return self._process.pid
 
     @property
     def broker_pid(self) -> int:
@@ -225,7 +242,7 @@ class GatewayProcess:
         return credentials.load(path)
 
     def log(self) -> list[dict[str, Any]]:
-        lines = self._log.read_text().splitlines()
+        lines = self.log_file.read_text().splitlines()
         return [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
 
     def logged(self, message: str, **fields: object) -> list[dict[str, Any]]:
@@ -345,3 +362,29 @@ def verifying_receiver(verify: Callable[[bytes, str], bool]) -> Iterator[str]:
         finally:
             server.shutdown()
             thread.join()
+
+
+class Shell:
+    """Runs commands on one state directory."""
+
+    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+        self.folder = folder
+        self._capsys = capsys
+        self.config = folder / "gateway.toml"
+        self.config.write_text(
+            f'state_dir = "{folder / "state"}"\n[broker]\nhosts = ["gw.example"]\nport = 8884\n'
+            '[webhooks]\nallowed_networks = ["127.0.0.1/32"]\ndeadline_s = 5\n'
+        )
+
+    def __call__(self, *args: str) -> tuple[int, str, str]:
+        status = main(["--config", str(self.config), *args])
+        out, err = self._capsys.readouterr()
+        return status, out, err
+
+    def fails(self, *args: str, status: int = 1) -> str:
+        """Run a command that fails; return its one sentence."""
+        got, out, err = self(*args)
+        assert (got, out) == (status, "")
+        assert err.startswith("kiosk-gateway: ")
+        assert err.count("\n") == 1
+        return err

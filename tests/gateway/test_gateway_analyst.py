@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import DatabaseError
 
 from contract import messages, topics
 from contract.topics import Channel
+from gateway import database
 from gateway.analysis.engine import Analysis
 from gateway.analysis.models import FeedbackAnalysis
 from gateway.analysis.worker import Analyst
@@ -21,7 +23,7 @@ from gateway.webhooks import outbox
 from gateway.webhooks.models import Delivery, Endpoint
 from tests.gateway.support import NOW, feedback_message, make_kiosk, reply_message
 
-pytestmark = pytest.mark.usefixtures("shop")
+pytestmark = pytest.mark.usefixtures("each_database", "shop")
 
 FOUND = Analysis(
     sentiment="positive",
@@ -54,6 +56,10 @@ def work(engine: StubEngine | None = None) -> int:
 
 def endpoint(name: str = "hook") -> Endpoint:
     return Endpoint.objects.create(name=name, url="https://example.org/", created_at=NOW)
+
+
+def let_claims_run_out() -> None:
+    Feedback.objects.update(claimed_until=None)
 
 
 def bodies() -> list[dict[str, object]]:
@@ -161,8 +167,31 @@ def test_a_death_before_the_commit_leaves_nothing_half_done(monkeypatch: pytest.
             work()
     assert Feedback.objects.get().state == "received"
     assert FeedbackAnalysis.objects.count() == 0
+    let_claims_run_out()
     assert work() == 1
     assert Delivery.objects.count() == 1
+
+
+def test_what_another_process_has_claimed_is_left_alone_until_its_claim_runs_out() -> None:
+    put(feedback_message())
+    Feedback.objects.update(claimed_until=datetime.now(UTC) + timedelta(seconds=30))
+    assert work() == (0 if database.is_postgresql() else 1)
+    Feedback.objects.update(claimed_until=datetime.now(UTC) - timedelta(seconds=1))
+    assert work() == (1 if database.is_postgresql() else 0)
+
+
+def test_what_is_not_begun_before_the_stop_is_free_for_others() -> None:
+    stop = threading.Event()
+
+    def act(_text: str) -> Analysis:
+        stop.set()
+        return FOUND
+
+    for number in range(1, 4):
+        put(feedback_message(sequence=number))
+    analyst = Analyst(StubEngine(act), page_url=str, enqueued=lambda: None)
+    assert analyst.work(stop) == 1
+    assert work() == 2
 
 
 def test_a_row_that_cannot_be_taken_through_does_not_hold_the_others(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,53 +3,18 @@
 import json
 import stat
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from contract import credentials, signature
-from gateway import configuration
 from gateway.broker import passwords
-from gateway.cli.main import main
 from gateway.kiosks.models import Kiosk
 from gateway.webhooks.models import Delivery, Endpoint
-from tests.gateway.support import NOW, Receiver, make_kiosk, verifying_receiver
+from tests.gateway.support import NOW, Receiver, Shell, make_kiosk, verifying_receiver
 from tests.gateway.test_gateway_outbox import enqueue
 
 pytestmark = pytest.mark.django_db(transaction=True)
-
-
-class Shell:
-    """Runs commands on one state directory."""
-
-    def __init__(self, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-        self.folder = folder
-        self._capsys = capsys
-        self.config = folder / "gateway.toml"
-        self.config.write_text(
-            f'state_dir = "{folder / "state"}"\n[broker]\nhosts = ["gw.example"]\nport = 8884\n'
-            '[webhooks]\nallowed_networks = ["127.0.0.1/32"]\ndeadline_s = 5\n'
-        )
-
-    def __call__(self, *args: str) -> tuple[int, str, str]:
-        status = main(["--config", str(self.config), *args])
-        out, err = self._capsys.readouterr()
-        return status, out, err
-
-    def fails(self, *args: str, status: int = 1) -> str:
-        """Run a command that fails; return its one sentence."""
-        got, out, err = self(*args)
-        assert (got, out) == (status, "")
-        assert err.startswith("kiosk-gateway: ")
-        assert err.count("\n") == 1
-        return err
-
-
-@pytest.fixture
-def shell(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Shell:
-    monkeypatch.setattr(configuration, "_active", None)
-    return Shell(tmp_path, capsys)
 
 
 def test_adding_a_kiosk_writes_what_it_needs_and_keeps_only_a_hash(shell: Shell) -> None:

@@ -1,6 +1,7 @@
 """The outbox and the sender together, against a real receiver."""
 
 import ipaddress
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -135,3 +136,36 @@ def test_the_log_tells_the_way_of_a_webhook(
     assert failed.items() <= lines["webhook attempt failed"].items()
     assert {**common, "status": 200, "attempt": 2}.items() <= lines["webhook delivered"].items()
     assert receiver.url not in caplog.text
+
+
+def test_what_ended_in_the_last_turn_is_written_down_at_the_end(
+    hook: Endpoint, receiver: Receiver, box: SecretBox
+) -> None:
+    enqueue()
+    deliverer = Deliverer(Sender(deadline_s=DEADLINE_S, allowed=LOOPBACK), box, delays_s=[], deadline_s=DEADLINE_S)
+    deliverer.turn(threading.Event())
+    assert len(receiver.requests) == 1
+    deliverer.drain()
+    assert states() == ["delivered"]
+
+
+def test_what_was_claimed_and_not_sent_is_given_back_at_the_end(hook: Endpoint, box: SecretBox) -> None:
+    release = threading.Event()
+
+    def talk(connection: socket.socket) -> None:
+        release.wait(10)
+        connection.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n")
+
+    with raw_server(talk) as port:
+        Endpoint.objects.update(url=f"http://127.0.0.1:{port}/")
+        for _ in range(20):
+            enqueue()
+        deliverer = Deliverer(Sender(deadline_s=DEADLINE_S, allowed=LOOPBACK), box, delays_s=[], deadline_s=DEADLINE_S)
+        # As if it had answered quickly before, so that each slot holds several.
+        deliverer._seconds[hook.pk] = 0.05
+        deliverer.turn(threading.Event())
+        assert Delivery.objects.filter(lease_until__isnull=False).count() == 20
+        threading.Timer(0.2, release.set).start()
+        deliverer.drain()
+    assert sorted(states()) == ["delivered"] * 4 + ["pending"] * 16
+    assert not Delivery.objects.filter(lease_until__isnull=False).exists()

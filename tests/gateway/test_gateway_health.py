@@ -19,10 +19,7 @@ from gateway.kiosks.health_inbox import HealthArrival, HealthInbox
 from gateway.kiosks.health_keeper import HealthKeeper
 from gateway.kiosks.models import Kiosk, KioskHealth
 from tests.contract.example_health import WELL, with_part
-from tests.gateway.support import NOW, make_kiosk
-from tests.gateway.test_gateway_cli import Shell, shell
-
-__all__ = ["shell"]
+from tests.gateway.support import NOW, Shell, make_kiosk
 
 
 def health(kiosk: str = "shop-1", **parts: dict[str, Any]) -> Health:

@@ -22,6 +22,8 @@ from gateway.webhooks.secrets import SecretBox
 from gateway.webhooks.standing import Notice
 from tests.gateway.support import NOW
 
+pytestmark = pytest.mark.usefixtures("each_database")
+
 LEASE_S = 50.0
 LATER = NOW + timedelta(seconds=LEASE_S + 1)
 

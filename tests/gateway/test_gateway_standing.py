@@ -65,6 +65,11 @@ def test_a_retry_after_pauses_only_with_429_and_503_and_within_an_hour() -> None
     assert after(Refused(429, 1e6))[0].paused_until == NOW + timedelta(hours=1)
 
 
+def test_a_pause_that_is_asked_for_is_told_once_in_an_episode() -> None:
+    assert after(*[Refused(503, 60.0)] * 3)[1] == [Notice.FAILING, Notice.PAUSED]
+    assert after(Silent(), Silent(), Silent(), Silent())[1] == [Notice.FAILING, Notice.SILENT]
+
+
 def test_it_is_never_disabled_where_that_is_switched_off() -> None:
     standing = GOOD
     for day in range(100):

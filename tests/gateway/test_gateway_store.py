@@ -16,7 +16,7 @@ from gateway.feedback.models import Feedback, Quarantine, Reply
 from gateway.kiosks.models import Kiosk
 from tests.gateway.support import NOW, feedback_message, make_kiosk, reply_message, status_message
 
-pytestmark = pytest.mark.usefixtures("shop")
+pytestmark = pytest.mark.usefixtures("each_database", "shop")
 
 
 def arrival(message: messages.Message, channel: Channel = Channel.FEEDBACK, kiosk: str = "shop-1") -> Arrival:

@@ -40,6 +40,8 @@ port = "{_PANEL}/panel"
 device = "mic"
 [visit]
 thanks_s = 1.0
+[clock]
+patience_s = 0
 """
 _GATEWAY_SETTINGS = """\
 [broker]

@@ -1,0 +1,1 @@
+"""How the gateway is: for people, for service managers, for Prometheus."""
