@@ -146,7 +146,7 @@ class Agent:
 
     def _due_s(self) -> float:
         """Return when a tick is due."""
-        dues_s = (deadline_s(self._state, self._limits), self._language.until_s, self._hands.owed.due_s, self._look_s)
+        dues_s = (deadline_s(self._state, self._limits), self._language.until_s, self._hands.debts.due_s, self._look_s)
         return max(min(due_s for due_s in dues_s if due_s is not None), self._tick_from_s)
 
     def _wait_s(self) -> float:
@@ -182,7 +182,7 @@ class Agent:
         if now_s >= self._look_s:
             self._look_at_the_clock(now_s)
         self._defects.guard(self._language.tick, now_s)
-        self._defects.guard(self._hands.owed.settle, now_s)
+        self._defects.guard(self._hands.debts.pay, now_s)
         self._step(events.Tick(now_s))
 
     def _take(self, event: PartEvent, now_s: float) -> None:

@@ -4,9 +4,9 @@ import logging
 from collections.abc import Callable
 
 from audio.protocol import Transcript
+from device.debts import Debts
 from device.hours import Opening
 from device.language import LanguageButton
-from device.owed import OwedChanges
 from device.parts import Ear, Outbox, Panel, Tell
 from device.record import record_of
 from device.spool import SpoolError
@@ -52,7 +52,7 @@ class Hands:
         self._consent_version = consent_version
         self._opening: Opening | None = None
         self._stuck: frozenset[Button] = frozenset()
-        self.owed = OwedChanges()
+        self.debts = Debts()
 
     def carry_out(
         self, effect: effects.Effect, visit: Visit | None, until_s: float | None
@@ -69,9 +69,9 @@ class Hands:
             case effects.Commit(visit=committed, transcript=transcript):
                 return self._commit(committed, transcript)
             case effects.Release(visit=of):
-                self.owed.do(lambda: self._release(of), self._monotonic())
+                self.debts.add(self._release, of, self._monotonic())
             case effects.TakeBack(visit=of):
-                self.owed.do(lambda: self._take_back(of), self._monotonic())
+                self.debts.add(self._take_back, of, self._monotonic())
             case effects.TellStuck(buttons=buttons):
                 self._tell_stuck(buttons)
             case _:

@@ -8,10 +8,10 @@ import pytest
 from audio import protocol as ear_events
 from device.agent import TURN_S, Agent
 from device.clock import Stamp
+from device.debts import RETRY_S
 from device.defects import LOG_EVERY_S
 from device.event_feed import Value
 from device.hours import LOOK_S, WEEKDAYS, parse
-from device.owed import RETRY_JITTER_S, RETRY_S
 from device.visit.limits import Limits
 from device.visit.states import Finishing, OutOfService, Recording, Thanks
 from firmware_bridge import Button, ButtonPressed, Scene
@@ -245,7 +245,7 @@ def test_a_release_that_the_disk_does_not_take_is_done_later(world: World) -> No
     world.time_passes(60.0)
     assert (world.agent.stats().phase, world.spool.released) == ("idle", [])
     world.spool.changes_fail = False
-    world.time_passes(RETRY_S + RETRY_JITTER_S)
+    world.time_passes(RETRY_S)
     assert world.spool.released == [visit]
 
 
@@ -256,9 +256,9 @@ def test_a_visitors_wish_to_take_it_back_outlives_a_bad_disk(world: World, caplo
     assert world.panel.told[-1] is Scene.DISCARDED
     world.time_passes(3600.0)
     world.spool.changes_fail = False
-    world.time_passes(RETRY_S + RETRY_JITTER_S)
+    world.time_passes(RETRY_S)
     assert (world.spool.taken_back, world.spool.released) == ([visit], [])
-    assert [record.levelname for record in caplog.records if record.name == "device.owed"] == ["WARNING"]
+    assert [record.levelname for record in caplog.records if record.name == "device.debts"] == ["WARNING"]
 
 
 def test_an_owed_change_that_fails_by_a_defect_keeps_no_core_busy_and_stands_in_no_others_way(world: World) -> None:
@@ -269,7 +269,7 @@ def test_an_owed_change_that_fails_by_a_defect_keeps_no_core_busy_and_stands_in_
     world.time_passes(LIMITS.thanks_s)
     world.spool.changes_fail = False
     world.trouble.armed = {"release"}
-    world.time_passes(3 * (RETRY_S + RETRY_JITTER_S))
+    world.time_passes(3 * RETRY_S)
     assert world.spool.released == visits[1:]
 
 

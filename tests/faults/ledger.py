@@ -20,7 +20,7 @@ class Ledger:
     _excused: set[str] = field(default_factory=set)
     """Of these: may be gone, because a receipt or a *cancel* is under way."""
     promised: set[str] = field(default_factory=set)
-    """Everything that was ever thanked for and not taken back."""
+    """Everything that was ever thanked for, and of which no visitor began to take it back."""
     taken_back: set[str] = field(default_factory=set)
     """The visitor was told that it is deleted: must never be seen again."""
     _cancelling: str | None = None
@@ -53,10 +53,10 @@ class Ledger:
             case {"what": "cancelled"}:
                 self._cancelling = visit
                 self._excused.add(visit)
+                self.promised.discard(visit)
             case {"what": "scene", "scene": "discarded"}:
                 if visit == self._cancelling:
                     self._owed.discard(visit)
-                    self.promised.discard(visit)
                     self.taken_back.add(visit)
             case {"what": "receipt", "stored": True}:
                 self._excused.add(visit)

@@ -132,3 +132,41 @@ def test_nobody_is_thanked_on_a_disk_that_has_died_and_what_was_on_it_stays(tmp_
     ledger = Ledger()
     assert ledger.tell(kiosk.reports) + ledger.tell(after.reports) == []
     assert ledger.thanked == 2
+
+
+WRITES_FAIL = [Fault.READ_ONLY, Fault.WRITING, Fault.FLUSHING]
+
+
+@pytest.mark.parametrize("fault", WRITES_FAIL)
+def test_what_a_visitor_was_told_is_taken_back_does_not_come_back(tmp_path: Path, library: Path, fault: Fault) -> None:
+    disk = FailingDisk(tmp_path, library, tmp_path / "spool")
+    options = ("--by-hand", "--thanks-s", "5")
+    with FastKiosk(tmp_path / "kiosk", tmp_path / "spool", *options, environment=disk.environment) as kiosk:
+        assert kiosk.visit() == "thanks"
+        disk.fail(fault)
+        mark = len(kiosk.reports)
+        kiosk.cancel()
+        kiosk.wait_until(lambda: bool(kiosk.find("scene", since=mark)), "answer to cancel")
+        disk.heal()
+        wait_for_thanks(kiosk, fault)
+    with FastKiosk(tmp_path / "kiosk", tmp_path / "spool", "--by-hand") as after:
+        after.wait_for("started")
+    ledger = Ledger()
+    assert ledger.tell(kiosk.reports) + ledger.tell(after.reports) == []
+
+
+@pytest.mark.parametrize("fault", WRITES_FAIL)
+def test_what_could_not_be_let_go_when_the_thanks_were_over_leaves_without_a_restart(
+    tmp_path: Path, library: Path, fault: Fault
+) -> None:
+    disk = FailingDisk(tmp_path, library, tmp_path / "spool")
+    options = ("--by-hand", "--thanks-s", "0.5")
+    with FastKiosk(tmp_path / "kiosk", tmp_path / "spool", *options, environment=disk.environment) as kiosk:
+        assert kiosk.visit() == "thanks"
+        visit = kiosk.wait_for("scene", scene="thanks")["visit"]
+        disk.fail(fault)
+        mark = len(kiosk.reports)
+        kiosk.wait_for("scene", since=mark, scene="idle")
+        disk.heal()
+        wait_for_thanks(kiosk, fault)
+        kiosk.wait_for("sent", visit=visit, timeout_s=HEALED_S)

@@ -30,6 +30,8 @@ from tests.gateway.support import wait_until
 STORE_CUTS = int(os.environ.get("VOISEBACK_STORE_CUTS", "0"))
 CUTS = int(os.environ.get("VOISEBACK_CUTS", "5"))
 WEAK_CUTS = max(2, CUTS // 10)
+WEAK_CUTS_AT_MOST = max(8, WEAK_CUTS)
+"""One that comes just after the file system has written by itself finds nothing missing."""
 NEW_DISK_EVERY = 10
 """Cuts after which a kiosk begins with an empty disk, so that the making of the spool is cut, too."""
 EARLY_EVERY = 4
@@ -131,16 +133,12 @@ def test_no_thanked_feedback_is_lost_by_a_power_cut(tmp_path: Path, capsys: pyte
         print(f"\nFULL: {CUTS} cuts ({kinds}), {cutter.ledger.thanked} thanked, {cutter.ledger.lost} lost")
 
 
-SELDOM = pytest.mark.skipif(
-    CUTS < 100, reason="NORMAL loses something in some cuts only; `make power-cuts` makes enough"
-)
-
-
-@pytest.mark.parametrize("synchronous", ["OFF", pytest.param("NORMAL", marks=SELDOM)])
+@pytest.mark.parametrize("synchronous", ["OFF", "NORMAL"])
 def test_weaker_commits_are_seen_to_lose(tmp_path: Path, synchronous: str, capsys: pytest.CaptureFixture[str]) -> None:
     chance = random.Random(int.from_bytes(os.urandom(4)))
-    thanked = lost = unopened = 0
-    for _ in range(WEAK_CUTS):
+    cuts = thanked = lost = unopened = 0
+    while cuts < WEAK_CUTS or (cuts < WEAK_CUTS_AT_MOST and lost + unopened == 0):
+        cuts += 1
         cutter = Cutter(tmp_path, "--silent", synchronous=synchronous)
         cutter.new_disk()
         cutter.live(Remains.NOTHING, chance, thanks=20)
@@ -149,8 +147,8 @@ def test_weaker_commits_are_seen_to_lose(tmp_path: Path, synchronous: str, capsy
         thanked, lost = thanked + cutter.ledger.thanked, lost + cutter.ledger.lost
         unopened += any("cannot be opened" in wrong for wrong in cutter.wrong)
     with capsys.disabled():
-        print(f"\n{synchronous}: {WEAK_CUTS} cuts, {thanked} thanked, {lost} lost, {unopened} spools that do not open")
-    assert lost > 0 or unopened > 0
+        print(f"\n{synchronous}: {cuts} cuts, {thanked} thanked, {lost} lost, {unopened} spools that do not open")
+    assert lost + unopened > 0
 
 
 def keep_spool_on(store: Store, mounted: Mounted) -> None:
