@@ -113,6 +113,7 @@ class EventOrder:
     def __init__(self) -> None:
         self.online = False
         self.held: set[Button] = set()
+        self.found_down: set[Button] = set()
         self.seen = 0
 
     def check(self, events: list[PanelEvent]) -> None:
@@ -124,19 +125,22 @@ class EventOrder:
 
     def _fits(self, event: PanelEvent) -> bool:
         match event:
-            case PanelOnline():
-                was, self.online = self.online, True
+            case PanelOnline(identity=identity):
+                was, self.online, self.found_down = self.online, True, set(identity.held)
                 return not was
             case PanelOffline(held=held):
-                fits, self.online, self.held = held == self.held, False, set()
+                fits, self.online = held == self.held | self.found_down, False
+                self.held, self.found_down = set(), set()
                 return fits
             case ButtonPressed(button=button):
                 fits = self.online and button not in self.held
                 self.held.add(button)
+                self.found_down.discard(button)
                 return fits
             case ButtonReleased(button=button):
-                fits = button in self.held
+                fits = button in self.held | self.found_down
                 self.held.discard(button)
+                self.found_down.discard(button)
                 return fits
 
 
@@ -184,7 +188,7 @@ class Bench:
 
     def _disturb(self) -> None:
         rng = self._rng
-        self._host.show(rng.choice(list(Scene)), self._now_s)
+        self._host.show(rng.choice(list(Scene)), self._now_s, rng.randrange(256))
         self._host.level(rng.randrange(-10, 300), self._now_s)
         button = rng.choice(list(Button))
         (self._panel.press if rng.random() < 0.5 else self._panel.release)(button, self._now_s)

@@ -1,67 +1,56 @@
-"""The agent: takes events from one queue, runs the machine of the visit, carries out its effects."""
+"""The agent: takes events from one queue, runs the machine of the visit, and has its effects carried out."""
 
-import logging
 import math
-import queue
 import time
-import uuid
-from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
 
-from audio import protocol as ear_events
-from audio.protocol import EarEvent, Transcript
-from device import language as languages
-from device.buttons import STUCK_S, Buttons
+from audio.protocol import Level
+from device import hours as opening_hours
 from device.clock import Clock
-from device.debts import Debts
 from device.defects import Defects
-from device.event_feed import EventFeed
-from device.hours import OpeningHours
-from device.parts import Ear, Panel
-from device.record import record_of
-from device.spool import Spool, SpoolError
+from device.event_feed import EventFeed, Value
+from device.hands import Hands
+from device.hours import Hours
+from device.inbox import Inbox, Stop
+from device.intake import Intake
+from device.language import LanguageButton
+from device.parts import Ear, Outbox, Panel, PartEvent
 from device.stats import AgentStats
-from device.tally import Tally, name_of
-from device.uplink import Offline, Online, Settled, UplinkEvent
+from device.tally import Tally
 from device.visit import effects, events
+from device.visit.buttons import Buttons
 from device.visit.limits import Limits
-from device.visit.machine import deadline_s, step
-from device.visit.states import Idle, Notice, State, Thanks, Visit
-from firmware_bridge import Button, ButtonPressed, ButtonReleased, PanelEvent, PanelOffline, PanelOnline, Scene
+from device.visit.machine import deadline_s, phase_ends_s, rested, step
+from device.visit.states import Finishing, Recording, State, Visit, name_of
+from firmware_bridge import ButtonPressed, Scene
 
-log = logging.getLogger(__name__)
-
-LEVEL_FLOOR_DBFS = -60.0
-"""Shown as nothing on the panel; the full scale is 0 dBFS."""
 OWN_LANGUAGE = ("en",)
 TURN_S = 1.0
-HOURS_S = 10.0
-"""Between two looks at the opening hours."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Stop:
-    """The agent shall end."""
-
-
-Inbound = EarEvent | PanelEvent | UplinkEvent | _Stop
+"""The loop turns at least so often."""
+DEFECT_PAUSE_S = 1.0
+"""After a defect at a tick the next tick comes no sooner: a defect that repeats itself must not keep a core busy."""
 
 
 class Agent:
-    """The one thread of the kiosk. `post` is safe from every thread; everything else belongs to `run`."""
+    """The one thread of the kiosk. `post`, `stop` and `stats` are safe from every thread; all else belongs to `run`.
+
+    A defect of the program costs the event at which it shows, and the visit that has to do with it, whose visitor is
+    told; the loop goes on.
+    """
 
     def __init__(
         self,
         *,
-        spool: Spool,
+        spool: Outbox,
         feed: EventFeed,
         clock: Clock,
         limits: Limits,
         agent_version: str,
         consent_version: str | None,
+        hours: Hours | None = None,
         on_turn: Callable[[], None] | None = None,
-        stuck_s: float = STUCK_S,
-        hours: OpeningHours | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """``on_turn`` is called after every event, and at least once a second when nothing happens."""
@@ -71,27 +60,43 @@ class Agent:
         self._limits = limits
         self._agent_version = agent_version
         self._consent_version = consent_version
+        self._hours = hours
         self._on_turn = on_turn
         self._monotonic = monotonic
-        self._hours = hours
-        self._hours_due_s = -math.inf
+        self._inbox = Inbox()
+        self._defects = Defects(monotonic)
         self._tally = Tally()
-        self._defects = Defects()
-        self._debts = Debts()
-        self._buttons = Buttons(stuck_s)
-        self._thanks_s: float | None = None
-        self._scene = Scene.OUT_OF_SERVICE
-        self._inbox: queue.SimpleQueue[Inbound] = queue.SimpleQueue()
         self._state = State()
-        self._choice = languages.Choice.of(OWN_LANGUAGE)
+        self._scene = Scene.OUT_OF_SERVICE
+        self._language = LanguageButton(OWN_LANGUAGE, lambda _: None)
+        self._look_s = self._tick_from_s = -math.inf
+        self._visit_failed = False
 
-    def post(self, event: EarEvent | PanelEvent | UplinkEvent) -> None:
+    def post(self, event: PartEvent) -> None:
         """Put an event of the ear, the panel or the uplink into the queue."""
         self._inbox.put(event)
 
     def stop(self) -> None:
-        """Make `run` return."""
-        self._inbox.put(_Stop())
+        """Make `run` return; also from a signal handler."""
+        self._inbox.stop()
+
+    def stats(self) -> AgentStats:
+        """Return how the visits went; any thread."""
+        tally, thanks_s = self._tally, self._tally.thanks_s
+        return AgentStats(
+            phase=name_of(self._state.phase),
+            scene=self._scene.name.lower(),
+            language=self._language.chosen,
+            stuck_buttons=tuple(button.name.lower() for button in sorted(self._state.buttons.stuck)),
+            last_thanks_s=None if thanks_s is None else self._monotonic() - thanks_s,
+            visits=tally.visits,
+            thanked=tally.thanked,
+            taken_back=tally.taken_back,
+            nothing_heard=tally.nothing_heard,
+            failed=tally.failed,
+            turned_away=tally.turned_away,
+            defects=self._defects.count,
+        )
 
     def run(
         self,
@@ -104,263 +109,153 @@ class Agent:
 
         A visitor can choose among the languages `understood`, the kiosk's own first.
         """
-        self._choice = languages.Choice.of(understood)
-        self._ear, self._panel, self._wake_uplink = ear, panel, wake_uplink
-        self._carry_out(effects.Show(Scene.OUT_OF_SERVICE))
+        self._open(ear, panel, wake_uplink, understood)
         while True:
-            event = self._next()
-            if isinstance(event, _Stop):
+            event = self._inbox.get(self._wait_s())
+            if isinstance(event, Stop):
                 return
             self._turn(event)
-            if self._on_turn is not None:
-                self._on_turn()
 
-    def stats(self) -> AgentStats:
-        """Return how the visits went; any thread."""
-        return AgentStats(
-            phase=name_of(self._state.phase),
-            scene=self._scene.name.lower(),
-            language=self._choice.chosen,
-            stuck_buttons=tuple(button.name.lower() for button in self._buttons.stuck),
-            last_thanks_s=None if self._thanks_s is None else self._monotonic() - self._thanks_s,
-            visits=self._tally.visits,
-            thanked=self._tally.thanked,
-            taken_back=self._tally.taken_back,
-            nothing_heard=self._tally.nothing_heard,
-            failed=self._tally.failed,
-            turned_away=self._tally.turned_away,
-            defects=self._defects.count,
+    # ------------------------------------------------------------ the loop
+
+    def _open(
+        self, ear: Ear, panel: Panel | None, wake_uplink: Callable[[], None], understood: tuple[str, ...]
+    ) -> None:
+        self._language = LanguageButton(understood, ear.use_language)
+        self._intake = Intake(
+            tell=self._tell,
+            clock=self._clock,
+            language=self._language,
+            spool=self._spool,
+            defects=self._defects,
         )
+        self._hands = Hands(
+            ear=ear,
+            panel=panel,
+            spool=self._spool,
+            wake_uplink=wake_uplink,
+            language=self._language,
+            tell=self._tell,
+            tally=self._tally,
+            monotonic=self._monotonic,
+            agent_version=self._agent_version,
+            consent_version=self._consent_version,
+        )
+        self._carry_out(effects.Show(Scene.OUT_OF_SERVICE))
+        self._look_at_the_clock(self._monotonic())
 
-    # ------------------------------------------------------------ events in
+    def _due_s(self) -> float:
+        """Return when a tick is due."""
+        dues_s = (deadline_s(self._state, self._limits), self._language.until_s, self._hands.debts.due_s, self._look_s)
+        return max(min(due_s for due_s in dues_s if due_s is not None), self._tick_from_s)
 
-    def _next(self) -> Inbound | None:
-        dues_s = [due for due in (deadline_s(self._state, self._limits), self._choice.until_s) if due is not None]
-        due_s = min(dues_s, default=None)
-        try:
-            wait_s = TURN_S if due_s is None else min(TURN_S, due_s - self._monotonic())
-            return self._inbox.get(timeout=max(0.0, wait_s))
-        except queue.Empty:
-            return None
+    def _wait_s(self) -> float:
+        """Return how long the loop may wait for an event."""
+        return min(TURN_S, self._due_s() - self._monotonic())
 
-    def _turn(self, event: Inbound | None) -> None:
-        """Take an event. An exception costs this event, and the visit that it may have belonged to."""
-        try:
-            self._tend(self._monotonic())
-            self._take(event)
-        except Exception as error:  # noqa: BLE001 a kiosk that goes on is better than one that waits for its restart
-            self._defects.add(event, error, self._monotonic())
-            self._recover()
+    def _turn(self, event: PartEvent | None) -> None:
+        """Take an event, if there is one, and see what time has brought: a flood of events must not stop the clock."""
+        if event is not None:
+            self._try(event)
+        if self._monotonic() >= self._due_s():
+            self._try(None)
+        if self._on_turn is not None:
+            self._defects.guard(self._on_turn)
 
-    def _recover(self) -> None:
-        todo = self._advance(events.Defect(self._monotonic()))
-        for effect in todo:
-            try:
-                self._carry_out(effect)
-            except Exception as error:  # noqa: BLE001 the other parts are told all the same
-                self._defects.add(effect, error, self._monotonic())
-
-    def _tend(self, now_s: float) -> None:
-        if self._debts.pay(now_s):
-            self._wake_uplink()
-        if self._hours is not None:
-            self._look_at_hours(self._hours, now_s)
-        for button in self._buttons.newly_stuck(now_s):
-            log.warning("The button %s has been down for a long time: is it stuck?", button.name.lower())
-            self._feed.publish("stuck", button=button.name.lower())
-
-    def _look_at_hours(self, hours: OpeningHours, now_s: float) -> None:
-        if now_s < self._hours_due_s:
-            return
-        self._hours_due_s = now_s + HOURS_S
-        stamp = self._clock.now()
-        # A clock that is not set must not keep visitors out.
-        is_open = not stamp.synchronised or hours.is_open(stamp.wall_s)
-        if is_open != self._state.is_open:
-            log.info("The kiosk %s, by its opening hours", "opens" if is_open else "closes")
-            self._feed.publish("hours", state="hours", is_open=is_open)
-            self._step(events.Opening(is_open))
-
-    def _released(self, buttons: Collection[Button], now_s: float) -> None:
-        for button in self._buttons.released(buttons):
-            log.info("The button %s is not stuck any more", button.name.lower())
-            self._feed.publish("unstuck", button=button.name.lower())
-        for button in buttons:
-            self._step(events.Released(button, now_s))
-
-    def _take(self, event: Inbound | None) -> None:
+    def _try(self, event: PartEvent | None) -> None:
+        """Take an event, or a tick, and bear with a defect."""
         now_s = self._monotonic()
-        match event:
-            case None:
-                self._choose(languages.at(self._choice, now_s))
-                self._step(events.Tick(now_s))
-            case ButtonPressed() | ButtonReleased() | PanelOnline() | PanelOffline():
-                self._take_panel(event, now_s)
-            case Online() | Offline() | Settled():
-                self._take_uplink(event)
-            case _Stop():
-                pass
-            case _:
-                self._take_ear(event, now_s)
+        self._visit_failed = False
+        try:
+            if event is None:
+                self._tick(now_s)
+            else:
+                self._take(event, now_s)
+        except Exception as error:  # noqa: BLE001
+            self._defects.note(error)
+            self._visit_failed |= event is None or self._is_of_the_visit(event)
+        if self._visit_failed:
+            self._end_visit(now_s)
+            self._after_defect(event, now_s)
 
-    def _take_panel(self, event: PanelEvent, now_s: float) -> None:
-        match event:
-            case ButtonPressed(button=button):
-                visit = Visit(str(uuid.uuid4()), self._clock.now())
-                self._buttons.pressed(button, now_s)
-                self._feed.publish("pressed", button=button.name.lower())
-                if button is Button.LANGUAGE and isinstance(self._state.phase, Idle | Notice):
-                    self._choose(languages.another(self._choice, now_s))
-                refusal = self._spool.refusal() if button is Button.RECORD else None
-                self._step(events.Pressed(button, now_s, visit, refusal))
-            case ButtonReleased(button=button):
-                self._feed.publish("released", button=button.name.lower())
-                self._released((button,), now_s)
-            case PanelOnline(identity=identity):
-                self._feed.publish("panel_online", state="panel", firmware=".".join(map(str, identity.firmware)))
-            case PanelOffline(reason=reason, held=held):
-                self._feed.publish("panel_offline", state="panel", reason=reason)
-                self._released(held, now_s)
+    def _tick(self, now_s: float) -> None:
+        if now_s >= self._look_s:
+            self._look_at_the_clock(now_s)
+        self._defects.guard(self._language.tick, now_s)
+        self._defects.guard(self._hands.debts.pay, now_s)
+        self._step(events.Tick(now_s))
 
-    def _take_ear(self, event: EarEvent, now_s: float) -> None:
-        match event:
-            case ear_events.Level(dbfs=dbfs):
-                self._show_level(dbfs)
-            case ear_events.Ready():
-                self._feed.publish(
-                    "ear_ready",
-                    state="ear",
-                    device=event.device,
-                    rate_hz=event.rate_hz,
-                    model=event.model,
-                    model_is_demonstration=event.model_is_demonstration,
-                )
-                self._step(events.EarReady(now_s))
-            case ear_events.EarLost(reason=reason):
-                self._feed.publish("ear_lost", state="ear", reason=reason)
-                self._step(events.EarLost(now_s))
-            case ear_events.MicrophoneHealth(problem=problem, is_present=is_present, text=text):
-                self._feed.publish("microphone", problem=problem.value, is_present=is_present, text=text)
-            case ear_events.LanguageReady(language=language, model=model):
-                self._feed.publish("language", state="language", language=language, model=model)
-            case ear_events.LanguageUnusable(language=language, reason=reason):
-                self._feed.publish("language_unusable", language=language, reason=reason)
-                if language == self._choice.chosen:
-                    self._choose(languages.own(self._choice))
-            case _:
-                self._take_visit(event, now_s)
+    def _take(self, event: PartEvent, now_s: float) -> None:
+        if isinstance(event, Level):
+            self._hands.show_level(event.dbfs)
+            return
+        for happening in self._intake.take(event, now_s, self._state.phase):
+            self._step(happening)
 
-    def _take_visit(self, event: EarEvent, now_s: float) -> None:
-        match event:
-            case ear_events.SpeechStarted(visit=visit):
-                self._feed.publish("first_sound", visit=visit)
-            case ear_events.Partial(visit=visit, text=text):
-                self._feed.publish("partial", visit=visit, text=text)
-            case ear_events.SpeechEnded(visit=visit):
-                self._step(events.SpeechEnded(visit, now_s))
-            case ear_events.NothingSaid(visit=visit):
-                self._step(events.NothingSaid(visit, now_s))
-            case ear_events.Transcript():
-                self._take_transcript(event, now_s)
-            case ear_events.Interrupted(visit=visit, reason=reason, lost_for_s=lost_for_s):
-                self._feed.publish("interrupted", visit=visit, reason=reason)
-                self._step(events.Interrupted(visit, now_s - lost_for_s))
-            case ear_events.Failed(visit=visit, reason=reason):
-                log.warning("The recording of visit %s could not be transcribed: %s", visit, reason)
-                self._step(events.NotTranscribed(visit, now_s))
-            case _:
-                pass
+    def _look_at_the_clock(self, now_s: float) -> None:
+        # The next look is settled before this one, which may fail.
+        self._look_s = now_s + opening_hours.LOOK_S
+        opening = self._defects.guard(lambda: opening_hours.look(self._hours, self._clock.now()))
+        if opening is None:
+            return
+        self._look_s = now_s + opening.look_s
+        self._hands.tell_opening(opening)
+        if opening.is_open is not self._state.is_open:
+            self._step(events.Opened(now_s) if opening.is_open else events.ClosingTime(now_s))
 
-    def _take_transcript(self, transcript: Transcript, now_s: float) -> None:
-        self._feed.publish(
-            "heard",
-            visit=transcript.visit,
-            text=transcript.text,
-            confidence=transcript.confidence,
-            audio_s=transcript.audio_s,
-            speech_s=transcript.speech_s,
-            finalise_ms=transcript.finalise_ms,
-        )
-        self._step(events.Heard(transcript.visit, now_s, transcript if transcript.text else None))
-
-    def _take_uplink(self, event: UplinkEvent) -> None:
-        match event:
-            case Online():
-                self._feed.publish("online", state="uplink")
-            case Offline(reason=reason):
-                self._feed.publish("offline", state="uplink", reason=reason)
-            case Settled(record_id=record_id, stored=stored, reason=reason):
-                self._feed.publish("receipt", visit=record_id, stored=stored, reason=reason)
-
-    # ------------------------------------------------------------ effects out
+    # ------------------------------------------------------------ the machine
 
     def _step(self, event: events.Event) -> None:
-        for effect in self._advance(event):
-            self._carry_out(effect)
+        happenings = deque([event])
+        while happenings:
+            before = self._state.phase
+            try:
+                self._state, todo = step(self._state, happenings.popleft(), self._limits)
+            except Exception as error:  # noqa: BLE001
+                self._defects.note(error)
+                self._visit_failed = True
+                return
+            self._tally.moved(before, self._state.phase, self._monotonic())
+            happenings.extend(answer for effect in todo if (answer := self._carry_out(effect)) is not None)
 
-    def _advance(self, event: events.Event) -> tuple[effects.Effect, ...]:
-        before = self._state
-        self._state, todo = step(before, event, self._limits)
-        self._tally.count(before, event, self._state)
-        if isinstance(event, events.Committed) and isinstance(self._state.phase, Thanks):
-            self._thanks_s = event.at_s
-        return todo
-
-    def _carry_out(self, effect: effects.Effect) -> None:
-        match effect:
-            case effects.Show(scene=scene):
-                self._show(scene)
-            case effects.Listen(visit=visit):
-                self._choice = languages.kept(self._choice)
-                self._ear.begin(visit)
-            case effects.StopListening(visit=visit):
-                self._ear.finish(visit)
-            case effects.Forget(visit=visit):
-                self._ear.discard(visit)
-            case effects.ReplaceEar():
-                self._ear.restart()
-            case effects.Commit(visit=visit, transcript=transcript):
-                self._commit(visit, transcript)
-            case effects.Release(visit=visit):
-                self._with_spool(self._spool.release, visit)
-                self._wake_uplink()
-            case effects.TakeBack(visit=visit):
-                self._with_spool(self._spool.take_back, visit)
-                self._feed.publish("taken_back", visit=visit)
-
-    def _choose(self, choice: languages.Choice) -> None:
-        before, self._choice = self._choice, choice
-        if choice.chosen != before.chosen:
-            self._ear.use_language(choice.chosen)
-
-    def _show(self, scene: Scene) -> None:
-        if scene is Scene.IDLE and self._choice.until_s is None:
-            self._choose(languages.own(self._choice))
+    def _carry_out(self, effect: effects.Effect) -> events.Event | None:
+        """Carry an effect out, and return the answer if there is one; the next effects are carried out in any case."""
+        if isinstance(effect, effects.Show):
+            self._scene = effect.scene
         visit: Visit | None = getattr(self._state.phase, "visit", None)
-        self._scene = scene
-        if self._panel is not None:
-            self._panel.show(scene)
-        self._feed.publish("scene", state="scene", scene=scene.name.lower(), visit=visit.id if visit else None)
-
-    def _show_level(self, dbfs: float) -> None:
-        value = round(255 * (1 - max(LEVEL_FLOOR_DBFS, min(0.0, dbfs)) / LEVEL_FLOOR_DBFS))
-        if self._panel is not None:
-            self._panel.level(value)
-        self._feed.publish("level", dbfs=dbfs)
-
-    def _commit(self, visit: Visit, transcript: Transcript) -> None:
-        began_s = self._monotonic()
         try:
-            record = record_of(visit.id, visit.pressed, transcript, self._agent_version, self._consent_version)
-            self._spool.add(record)
-        except SpoolError as error:
-            log.error("A feedback could not be kept, its visitor is told: %s", error)  # noqa: TRY400
-            self._step(events.NotCommitted(visit.id, self._monotonic()))
-            return
-        done_s = self._monotonic()
-        self._feed.publish("committed", visit=visit.id, ms=round((done_s - began_s) * 1000, 2))
-        self._step(events.Committed(visit.id, done_s))
+            return self._hands.carry_out(effect, visit, phase_ends_s(self._state, self._limits))
+        except Exception as error:  # noqa: BLE001
+            self._defects.note(error)
+            self._visit_failed = True
+        if isinstance(effect, effects.Commit):
+            return events.NotCommitted(effect.visit.id, self._monotonic())
+        return None
 
-    def _with_spool(self, change: Callable[[str], None], visit: str) -> None:
-        # If the agent ends before it could be made, the row stays held, and the next start releases it.
-        self._debts.add(change, visit, self._monotonic())
+    # ------------------------------------------------------------ defects
+
+    def _is_of_the_visit(self, event: PartEvent) -> bool:
+        visit: Visit | None = getattr(self._state.phase, "visit", None)
+        of = getattr(event, "visit", None)
+        return isinstance(event, ButtonPressed) or (visit is not None and of == visit.id)
+
+    def _end_visit(self, now_s: float) -> None:
+        """End the visit that a defect has spoilt; where even that fails, let the kiosk rest."""
+        self._visit_failed = False
+        self._step(events.Defect(now_s))
+        phase = self._state.phase
+        if isinstance(phase, Recording | Finishing):
+            self._state, todo = rested(replace(self._state, buttons=Buttons()))
+            for effect in (effects.Forget(phase.visit.id), *todo):
+                self._carry_out(effect)
+
+    def _after_defect(self, event: PartEvent | None, now_s: float) -> None:
+        if event is None:
+            self._tick_from_s = now_s + DEFECT_PAUSE_S
+        elif isinstance(event, ButtonPressed):
+            self._step(events.FoundDown(event.button, now_s))
+            self._carry_out(effects.Decline(event.button, effects.Why.DEFECT))
+
+    def _tell(self, event: str, *, state: str | None = None, **fields: Value) -> None:
+        """Publish an event; a feed that fails disturbs nothing."""
+        self._defects.guard(self._feed.publish, event, state=state, **fields)

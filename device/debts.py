@@ -26,6 +26,11 @@ class Debts:
     def __len__(self) -> int:
         return len(self._owed)
 
+    @property
+    def due_s(self) -> float | None:
+        """When `pay` is due; None while nothing is owed."""
+        return self._retry_at_s if self._owed else None
+
     def add(self, change: Change, visit: str, now_s: float) -> None:
         """Make a change now, or owe it if the spool fails."""
         self._owed.append((change, visit))
@@ -46,6 +51,10 @@ class Debts:
                     log.warning("The spool could not be changed for visit %s, trying again: %s", visit, error)
                 self._retry_at_s = now_s + RETRY_S
                 return paid
+            except BaseException:
+                # By a defect: it would fail for ever. The others have their turn, and none is tried without a pause.
+                self._retry_at_s = now_s + RETRY_S if self._owed else None
+                raise
             paid += 1
         if self._retry_at_s is not None:
             log.info("The spool was changed as it should have been before: %d changes", paid)

@@ -74,9 +74,8 @@ class Kiosk:
             limits=settings.visit.limits(),
             agent_version=agent_version(),
             consent_version=settings.visit.consent_version,
+            hours=settings.hours.hours(),
             on_turn=self._turn,
-            stuck_s=settings.visit.stuck_s,
-            hours=None if settings.hours is None else settings.hours.opening(),
         )
         self._uplink = Uplink(
             self._spool,

@@ -1,24 +1,20 @@
 """The kiosk's settings file, ``/etc/voiseback/kiosk.toml`` by default."""
 
-from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
-from zoneinfo import ZoneInfo
 
 import msgspec
 from msgspec import Meta, Struct
 
 from audio.models.catalogue import DEFAULT_URL as DEFAULT_CATALOGUE
 from audio.settings import AudioSettings
-from device.buttons import STUCK_S
-from device.hours import DAYS, OpeningHours, Span
+from device import hours as opening_hours
 from device.timekeeper import PATIENCE_S
 from device.visit.limits import Limits
 
 DEFAULT_PATH = Path("/etc/voiseback/kiosk.toml")
 
 _Span = Annotated[float, Meta(ge=0.1, le=600)]
-_Spans = tuple[Annotated[str, Meta(max_length=20)], ...]
 
 
 class PanelSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -38,9 +34,9 @@ class VisitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     thanks_s: _Span = Limits().thanks_s
     notice_s: _Span = Limits().notice_s
     interval_s: Annotated[float, Meta(ge=0, le=600)] = Limits().interval_s
-    """So long after a closing scene has begun no visit begins; 0 switches it off."""
-    stuck_s: Annotated[float, Meta(ge=5, le=86400)] = STUCK_S
-    """A button that is down for longer than this is reported as stuck."""
+    """So soon after the end of a visit no other begins, against play; 0 switches it off."""
+    stuck_s: Annotated[float, Meta(ge=5, le=3600)] = Limits().stuck_s
+    """A button that is down for longer is reported as stuck."""
     consent_version: Annotated[str, Meta(max_length=200)] | None = None
     """Names the text about recording that the store shows at the kiosk; travels with each feedback."""
 
@@ -53,7 +49,11 @@ class VisitSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
             thanks_s=self.thanks_s,
             notice_s=self.notice_s,
             interval_s=self.interval_s,
+            stuck_s=self.stuck_s,
         )
+
+
+_Spans = list[Annotated[str, Meta(max_length=40)]]
 
 
 class ClockSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -65,49 +65,33 @@ class ClockSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 class HoursSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The opening hours: for each day the spans that begin on it, like ``["09:00-12:30", "13:30-19:00"]``."""
+    """When the kiosk can be used: spans such as ``"09:00-17:30"`` for each day; without any day, always.
 
-    time_zone: Annotated[str, Meta(min_length=1, max_length=100)]
-    """The name of the shop's time zone, like ``Europe/Berlin``."""
-    monday: _Spans = ()
-    tuesday: _Spans = ()
-    wednesday: _Spans = ()
-    thursday: _Spans = ()
-    friday: _Spans = ()
-    saturday: _Spans = ()
-    sunday: _Spans = ()
+    A span over midnight, such as ``"22:00-02:00"``, belongs to the day on which it begins. A day that is not named is
+    closed, as is one with an empty list. While the clock is not synchronised the kiosk is open: a wrong clock closes
+    no shop.
+    """
+
+    time_zone: Annotated[str, Meta(max_length=100)] | None = None
+    """The shop's, as ``Europe/Berlin``."""
+    monday: _Spans | None = None
+    tuesday: _Spans | None = None
+    wednesday: _Spans | None = None
+    thursday: _Spans | None = None
+    friday: _Spans | None = None
+    saturday: _Spans | None = None
+    sunday: _Spans | None = None
     exceptions: dict[str, _Spans] = {}
-    """Dates that are unlike their day of the week, like ``"2026-12-25" = []``."""
+    """Single days, as ``2026-12-25 = []``: their spans replace those of their day of the week."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no time zone, no date or no span, and hours that never are."""
-        hours = self.opening()
-        if not any(hours.week) and not any(hours.exceptions.values()):
-            raise ValueError("no day has a span; leave [hours] out if the kiosk is never to close")
+        """Find what means nothing where the file is read."""
+        self.hours()
 
-    def opening(self) -> OpeningHours:
-        """Return the hours to ask.
-
-        Raises:
-            ValueError: they cannot be.
-        """
-        try:
-            zone = ZoneInfo(self.time_zone)
-        except (OSError, ValueError, KeyError):
-            raise ValueError(
-                f"the time zone {self.time_zone!r} is not known here; `timedatectl list-timezones` names all"
-            ) from None
-        week = tuple(tuple(map(Span.parse, getattr(self, day))) for day in DAYS)
-        return OpeningHours(
-            zone, week, {_date(day): tuple(map(Span.parse, spans)) for day, spans in self.exceptions.items()}
-        )
-
-
-def _date(text: str) -> date:
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise ValueError(f"{text!r} is no date; write it like '2026-12-25'") from None
+    def hours(self) -> opening_hours.Hours | None:
+        """Return the opening hours; None where there are none to keep."""
+        days = {day: spans for day in opening_hours.WEEKDAYS if (spans := getattr(self, day)) is not None}
+        return opening_hours.parse(self.time_zone, days, self.exceptions)
 
 
 class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -128,7 +112,5 @@ class KioskSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     panel: PanelSettings = PanelSettings()
     audio: AudioSettings = msgspec.field(default_factory=AudioSettings)
     visit: VisitSettings = VisitSettings()
+    hours: HoursSettings = HoursSettings()
     clock: ClockSettings = ClockSettings()
-
-    hours: HoursSettings | None = None
-    """When visitors are asked in; always, if there are none."""

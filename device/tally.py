@@ -1,15 +1,15 @@
-"""The tally of a kiosk's visits: counts what the machine of the visit has come to."""
+"""How the visits went: counters that only grow while the agent runs."""
 
 from dataclasses import dataclass
 
-from device.visit.events import Event, Pressed
-from device.visit.states import Finishing, Notice, Phase, Recording, State, Thanks, Visit
+from device.visit.effects import TURNED_AWAY, Decline
+from device.visit.states import Finishing, Notice, Phase, Recording, Thanks
 from firmware_bridge import Button, Scene
 
 
 @dataclass(slots=True)
 class Tally:
-    """Counters that only grow; `AgentStats` says what each means."""
+    """Counts by what the visit's machine does; the names are those of `device.stats.AgentStats`."""
 
     visits: int = 0
     thanked: int = 0
@@ -17,33 +17,22 @@ class Tally:
     nothing_heard: int = 0
     failed: int = 0
     turned_away: int = 0
+    thanks_s: float | None = None
+    """When there were thanks last."""
 
-    def count(self, before: State, event: Event, after: State) -> None:
-        """Count one step of the machine."""
-        was, now = before.phase, after.phase
-        if _visit(was) is not None and isinstance(now, Notice) and not isinstance(was, Notice):
-            self.taken_back += now.scene is Scene.DISCARDED
-            self.nothing_heard += now.scene is Scene.NOTHING_HEARD
-            # After thanks only a refused next visitor is told *sorry*; this visit did not fail.
-            self.failed += now.scene is Scene.SORRY and not isinstance(was, Thanks)
-        if isinstance(was, Notice) and isinstance(now, Notice) and was.late is not None:
-            self.taken_back += now.scene is Scene.DISCARDED
-        self.thanked += isinstance(now, Thanks) and not isinstance(was, Thanks)
-        self.visits += isinstance(now, Recording) and _visit(was) != now.visit
-        if isinstance(event, Pressed) and event.button is Button.RECORD:
-            self.turned_away += not isinstance(was, Recording | Finishing) and not isinstance(now, Recording)
+    def moved(self, before: Phase, after: Phase, now_s: float) -> None:
+        """Count a change of phase."""
+        match after:
+            case Recording(visit=visit) if not (isinstance(before, Recording) and before.visit == visit):
+                self.visits += 1
+            case Thanks() if not isinstance(before, Thanks):
+                self.thanked += 1
+                self.thanks_s = now_s
+            case Notice(scene=scene) if after is not before:
+                self.taken_back += scene is Scene.DISCARDED
+                self.nothing_heard += scene is Scene.NOTHING_HEARD
+                self.failed += scene is Scene.SORRY and isinstance(before, Recording | Finishing)
 
-
-def name_of(phase: Phase) -> str:
-    """Return the name of a phase as health tells it: ``out_of_service``."""
-    return "".join(f"_{letter.lower()}" if letter.isupper() else letter for letter in type(phase).__name__)[1:]
-
-
-def _visit(phase: Phase) -> Visit | None:
-    match phase:
-        case Recording(visit=visit) | Finishing(visit=visit) | Thanks(visit=visit):
-            return visit
-        case Notice(late=late):
-            return late
-        case _:
-            return None
+    def declined(self, declined: Decline) -> None:
+        """Count a press that did nothing."""
+        self.turned_away += declined.button is Button.RECORD and declined.why in TURNED_AWAY

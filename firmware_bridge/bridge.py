@@ -23,6 +23,8 @@ REOPEN_S = 10.0
 WATCH_S = 0.25
 """How often a pause looks whether a port has come, so that a panel that is plugged in is right within 2 s."""
 STOP_S = 5.0
+ANSWERS = 255
+"""Answers in one scene go by this many numbers in turn; 0 is none."""
 
 logger = logging.getLogger(__name__)
 
@@ -62,6 +64,7 @@ class PanelBridge:
         self._lock = threading.Lock()
         self._stopping = threading.Event()
         self._scene: Scene | None = None
+        self._answers = 0
         self._level: int | None = None
         self._wake_reader = self._wake_writer = -1
         self._watched_s = 0.0
@@ -102,8 +105,19 @@ class PanelBridge:
     def show(self, scene: Scene) -> None:
         """Have the panel show `scene` from now on; from any thread, also while there is no panel."""
         with self._lock:
+            if scene is not self._scene:
+                self._answers = 0
             self._scene = scene
             self._level = None
+            self._wake()
+
+    def answer(self) -> None:
+        """Have the panel answer a press that changes nothing, in the scene that it shows; from any thread.
+
+        Without a panel nothing is answered, then or later.
+        """
+        with self._lock:
+            self._answers = self._answers % ANSWERS + 1
             self._wake()
 
     def level(self, value: int) -> None:
@@ -242,10 +256,10 @@ class PanelBridge:
     def _hand_over(self, talk: Conversation) -> None:
         """Give the link its orders and the port the link's output."""
         with self._lock:
-            scene, level, self._level = self._scene, self._level, None
+            scene, answers, level, self._level = self._scene, self._answers, self._level, None
         now_s = self._monotonic()
         if scene is not None:
-            self._link.show(scene, now_s)
+            self._link.show(scene, now_s, answers)
         if level is not None:
             self._link.level(level, now_s)
         self._deliver(talk.send())

@@ -9,8 +9,8 @@ from firmware_bridge.messages import Button, Identity
 class PanelOnline:
     """A panel is there and gets the current scene.
 
-    `identity.held` are buttons that were down already and `identity.missed_presses` counts presses since the
-    panel's start that no host saw; neither is ever replayed as an event.
+    `identity.held` are buttons that were down already, whose releases will be told, and `identity.missed_presses`
+    counts presses since the panel's start that no host saw; neither is ever replayed as an event.
     """
 
     identity: Identity
@@ -37,7 +37,7 @@ class ButtonPressed:
 
 @dataclass(frozen=True, slots=True)
 class ButtonReleased:
-    """A button that was reported as pressed went up; `panel_ms` as in `ButtonPressed`."""
+    """A button that was reported as pressed, or found down, went up; `panel_ms` as in `ButtonPressed`."""
 
     button: Button
     panel_ms: int = field(default=0, compare=False)

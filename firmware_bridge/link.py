@@ -62,6 +62,8 @@ class HostLink:
         self._new_session = new_session
         self._session = 0
         self._scene: Scene | None = None
+        self._answers = 0
+        self._command: SceneCommand | None = None
         self._scenes = Repeater()
         self._output = bytearray()
         self._reported_offline = False
@@ -75,6 +77,7 @@ class HostLink:
         self._last_event: int | None = None
         self._panel_uptime_ms = 0
         self._held: set[Button] = set()
+        self._found_down: set[Button] = set()
         self._errors_before = 0
         self._events: list[PanelEvent] = []
 
@@ -144,14 +147,18 @@ class HostLink:
         self._send_due(now_s)
         return self._take_events()
 
-    def show(self, scene: Scene, now_s: float) -> None:
-        """Have the panel show `scene`, now and after every reconnection, until another is wanted."""
-        if scene is self._scene:
+    def show(self, scene: Scene, now_s: float, answers: int = 0) -> None:
+        """Have the panel show `scene`, now and after every reconnection, until another is wanted.
+
+        Another number of `answers`, 1..255, in the same scene has the panel answer a press, if it is there.
+        """
+        if (scene, answers) == (self._scene, self._answers):
             return
-        self._scene = scene
-        self._level = None
+        if scene is not self._scene:
+            self._level = None
+        self._scene, self._answers = scene, answers
         if self.online:
-            self._scenes.send(SceneCommand(scene), now_s)
+            self._command_scene(answers, now_s)
             self._send_due(now_s)
 
     def level(self, value: int, now_s: float) -> None:
@@ -165,6 +172,11 @@ class HostLink:
         output = bytes(self._output)
         self._output.clear()
         return output
+
+    def _command_scene(self, answers: int, now_s: float) -> None:
+        if self._scene is not None:
+            self._command = SceneCommand(self._scene, answers)
+            self._scenes.send(self._command, now_s)
 
     def _greet(self, now_s: float) -> None:
         self.state = LinkState.GREETING
@@ -182,9 +194,10 @@ class HostLink:
         self._scenes.cancel()
         self._level = None
         if not self._reported_offline:
-            self._events.append(PanelOffline(reason, frozenset(self._held)))
+            self._events.append(PanelOffline(reason, frozenset(self._held | self._found_down)))
             self._reported_offline = True
         self._held.clear()
+        self._found_down.clear()
 
     def _bad_frames(self) -> int:
         decoder = self.decoder
@@ -221,9 +234,9 @@ class HostLink:
         measured_s = self._scenes.round_trip_s(now_s)
         if not self._scenes.acknowledge(sequence):
             self.counters.stray += 1
-            if self._scene is not None and self._scenes.outdated(sequence):
+            if self._command is not None and self._scenes.outdated(sequence):
                 # An older command was overtaken by the newest and shown after it.
-                self._scenes.send(SceneCommand(self._scene), now_s)
+                self._scenes.send(self._command, now_s)
             return
         self.counters.scenes_acknowledged += 1
         if measured_s is not None:
@@ -258,9 +271,10 @@ class HostLink:
         self._last_event = None
         self._panel_uptime_ms = 0
         self._heartbeat_s = now_s
+        self._found_down = set(identity.held)
         self._events.append(PanelOnline(identity))
-        if self._scene is not None:
-            self._scenes.send(SceneCommand(self._scene), now_s)
+        # An answer to a press of an earlier session would come too late.
+        self._command_scene(0, now_s)
 
     def _on_heartbeat(self, heartbeat: PanelHeartbeat, now_s: float) -> None:
         if self.state is LinkState.GREETING:
@@ -277,14 +291,17 @@ class HostLink:
             return
         self._panel_uptime_ms = heartbeat.uptime_ms
         # A release that the panel had to drop shows here; a press never does, for it might be long past.
-        for button in sorted(self._held - heartbeat.held):
+        for button in sorted((self._held | self._found_down) - heartbeat.held):
             self._release(button, heartbeat.uptime_ms)
 
     def _on_edge(self, edge: ButtonEdge) -> None:
         self._panel_uptime_ms = max(self._panel_uptime_ms, edge.uptime_ms)
-        if not self.online or edge.pressed is (edge.button in self._held):
+        is_down = edge.button in self._held
+        # One that was found down is up again, or it could not have been pressed: its release was dropped.
+        if not self.online or (is_down if edge.pressed else not is_down and edge.button not in self._found_down):
             self.counters.stray += 1
         elif edge.pressed:
+            self._found_down.discard(edge.button)
             self._held.add(edge.button)
             self._events.append(ButtonPressed(edge.button, edge.uptime_ms))
         else:
@@ -292,6 +309,7 @@ class HostLink:
 
     def _release(self, button: Button, uptime_ms: int) -> None:
         self._held.discard(button)
+        self._found_down.discard(button)
         self._events.append(ButtonReleased(button, uptime_ms))
 
     def _say_hello(self, now_s: float) -> None:

@@ -74,10 +74,15 @@ class HostHeartbeat(Message):
 
 @dataclass(frozen=True, slots=True)
 class SceneCommand(Message):
-    """Host: show this scene. Acknowledged."""
+    """Host: show this scene. Acknowledged.
+
+    `answers` tells the panel that a press was noticed which changes nothing: it is another number, and not 0, for each
+    such press while the scene stays. A panel that does not know it passes it over.
+    """
 
     TYPE: ClassVar[int] = 0x03
     scene: Annotated[Scene, choice(Scene)]
+    answers: Annotated[int, U8] = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,13 @@ class SceneShown:
 
 
 @dataclass(frozen=True, slots=True)
+class PressAnswered:
+    """The panel shows that a press was noticed which changes nothing."""
+
+    scene: Scene
+
+
+@dataclass(frozen=True, slots=True)
 class LevelShown:
     """The panel shows this level, 0..255."""
 
@@ -79,7 +86,7 @@ class HostChanged:
     online: bool
 
 
-PanelHappening = SceneShown | LevelShown | HostChanged
+PanelHappening = SceneShown | PressAnswered | LevelShown | HostChanged
 
 
 class PanelLink:
@@ -92,6 +99,7 @@ class PanelLink:
     def __init__(self, description: PanelDescription, boot_s: float, held: frozenset[Button] = frozenset()) -> None:
         self.decoder = FrameDecoder()
         self.scene = Scene.OUT_OF_SERVICE
+        self._answers = 0
         self.session = NO_SESSION
         self.missed_presses = 0
         self.ignored = 0
@@ -188,9 +196,9 @@ class PanelLink:
 
     def _on_host(self, message: Message, sequence: int) -> None:
         match message:
-            case SceneCommand(scene):
+            case SceneCommand(scene, answers):
                 self._send(PanelAck(), sequence)
-                self._show(scene)
+                self._show(scene, answers)
             case Level(level):
                 self._happenings.append(LevelShown(level))
             case HostAck() if self._events.acknowledge(sequence):
@@ -211,10 +219,13 @@ class PanelLink:
     def _count_missed(self) -> None:
         self.missed_presses = min(self.missed_presses + 1, 0xFFFF)
 
-    def _show(self, scene: Scene) -> None:
+    def _show(self, scene: Scene, answers: int = 0) -> None:
         if scene is not self.scene:
             self.scene = scene
             self._happenings.append(SceneShown(scene))
+        elif answers not in (0, self._answers):
+            self._happenings.append(PressAnswered(scene))
+        self._answers = answers
 
     def _uptime_ms(self, now_s: float) -> int:
         return int((now_s - self._boot_s) * 1000) & 0xFFFFFFFF

@@ -87,17 +87,29 @@ def layout(kind: type[Any]) -> tuple[tuple[str, Wire], ...]:
     return tuple((field.name, hints[field.name].__metadata__[0]) for field in dataclasses.fields(kind))
 
 
+def _defaults(kind: type[Any]) -> dict[str, Any]:
+    return {field.name: field.default for field in dataclasses.fields(kind) if field.default is not dataclasses.MISSING}
+
+
 @dataclass(frozen=True, slots=True)
 class Message:
-    """Base of all messages: frozen dataclasses whose fields, each annotated with its `Wire`, are the payload."""
+    """Base of all messages: frozen dataclasses whose fields, each annotated with its `Wire`, are the payload.
+
+    Fields that came later stand at the end and have a default: a payload may end before them, and does where nothing
+    else is to be said, so that an older side gets what it knows.
+    """
 
     TYPE: ClassVar[int]
     """The frame's type byte. Bit 7 is set in all that the panel sends, so a line that echoes cannot fool a side."""
 
     def to_payload(self) -> bytes:
         """Return the payload; raises MessageError for a value that its field cannot carry."""
+        fields = list(layout(type(self)))
+        defaults = _defaults(type(self))
+        while fields and fields[-1][0] in defaults and getattr(self, fields[-1][0]) == defaults[fields[-1][0]]:
+            fields.pop()
         parts = []
-        for name, wire in layout(type(self)):
+        for name, wire in fields:
             try:
                 parts.append(wire.pack(getattr(self, name)))
             except (ValueError, OverflowError) as error:
@@ -108,11 +120,16 @@ class Message:
     def from_payload(cls, payload: bytes) -> Self:
         """Read a payload; bytes after the last known field are passed over, for versions to come.
 
-        Raises MessageError when the payload is too short or a field has no meaning.
+        Raises MessageError when the payload ends within a field, or before one that has no default, and when a field
+        has no meaning.
         """
-        values = []
+        values: list[Any] = []
         offset = 0
+        defaults = _defaults(cls)
         for name, wire in layout(cls):
+            if offset == len(payload) and name in defaults:
+                values.append(defaults[name])
+                continue
             raw = payload[offset : offset + wire.size]
             offset += wire.size
             if len(raw) < wire.size:

@@ -1,10 +1,11 @@
 """What a visit demands of the kiosk's parts."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 
 from audio.protocol import Transcript
 from device.visit.states import Visit
-from firmware_bridge import Scene
+from firmware_bridge import Button, Scene
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,4 +63,40 @@ class ReplaceEar:
     """The ear does not answer: replace it."""
 
 
-Effect = Show | Listen | StopListening | Forget | Commit | Release | TakeBack | ReplaceEar
+class Why(StrEnum):
+    """Why a press does nothing."""
+
+    BUSY = "busy"
+    """The visit before is not finished."""
+    NO_USE = "no_use"
+    """This button has no use now: there is nothing to cancel."""
+    CLOSED = "closed"
+    OUT_OF_SERVICE = "out_of_service"
+    TOO_SOON = "too_soon"
+    """The last visit has only just ended."""
+    NO_ROOM = "no_room"
+    """A feedback could not be kept."""
+    DEFECT = "defect"
+    """The kiosk's program failed at it."""
+
+
+TURNED_AWAY = frozenset({Why.CLOSED, Why.OUT_OF_SERVICE, Why.TOO_SOON, Why.NO_ROOM, Why.DEFECT})
+"""With the record button: somebody wanted to speak and could not."""
+
+
+@dataclass(frozen=True, slots=True)
+class Decline:
+    """A press does nothing: let it be seen and heard that it was noticed, in the scene that is shown."""
+
+    button: Button
+    why: Why
+
+
+@dataclass(frozen=True, slots=True)
+class TellStuck:
+    """These are the buttons that are stuck now."""
+
+    buttons: frozenset[Button]
+
+
+Effect = Show | Decline | Listen | StopListening | Forget | Commit | Release | TakeBack | ReplaceEar | TellStuck

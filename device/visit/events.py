@@ -9,12 +9,13 @@ from firmware_bridge import Button
 
 @dataclass(frozen=True, slots=True)
 class Pressed:
-    """A button went down; ``fresh`` is the visit that may begin with it, ``refusal`` says why it could not be kept."""
+    """A button went down; ``fresh`` is the visit that may begin with it."""
 
     button: Button
     at_s: float
     fresh: Visit
     refusal: str | None = None
+    """Why a feedback could not be kept now, as the spool says; None if it could."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +23,28 @@ class Released:
     """A button came up, or its panel vanished while it was down."""
 
     button: Button
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class FoundDown:
+    """A button was down when its panel came: nobody pressed it for this kiosk to see."""
+
+    button: Button
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Opened:
+    """The opening hours have begun, or the clock has been found to be wrong: a wrong clock closes no shop."""
+
+    at_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClosingTime:
+    """The opening hours have ended."""
+
     at_s: float
 
 
@@ -97,15 +120,8 @@ class NotCommitted:
 
 
 @dataclass(frozen=True, slots=True)
-class Opening:
-    """The kiosk is within its opening hours, or outside them."""
-
-    is_open: bool
-
-
-@dataclass(frozen=True, slots=True)
 class Defect:
-    """An event could not be handled: what was to happen for it may have happened in part."""
+    """Something that belongs to the present visit, if there is one, failed by a defect of the kiosk's program."""
 
     at_s: float
 
@@ -120,6 +136,9 @@ class Tick:
 Event = (
     Pressed
     | Released
+    | FoundDown
+    | Opened
+    | ClosingTime
     | EarReady
     | EarLost
     | SpeechEnded
@@ -129,7 +148,6 @@ Event = (
     | Interrupted
     | Committed
     | NotCommitted
-    | Opening
     | Defect
     | Tick
 )

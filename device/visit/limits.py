@@ -21,9 +21,7 @@ class Limits:
     notice_s: float = 3.0
     """How long the other closing scenes are shown."""
     interval_s: float = 1.0
-    """So long after a closing scene has begun no visit begins: it keeps a double tap, or a child that plays, from
-    starting another one, and does not keep the next visitor in line waiting. 0 switches it off."""
-    blink_s: float = 0.25
-    """How long the lights go out to answer a press that changes nothing; then the scene begins anew, with its tone."""
-    answer_s: float = 1.0
-    """How long a scene is shown that answers a press where no visit can begin."""
+    """So soon after the end of a visit no other begins: against play, and against a second press meant for the first
+    visit. Who has waited in line needs longer to see the thanks and step up. 0 switches it off."""
+    stuck_s: float = 30.0
+    """A button that is down for longer counts as stuck; the record button's time begins when no recording uses it."""

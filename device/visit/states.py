@@ -1,10 +1,11 @@
 """The phases of a visit."""
 
-import math
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, field
 from enum import Enum
 
 from device.clock import Stamp
+from device.visit.buttons import Buttons
 from firmware_bridge import Scene
 
 
@@ -67,49 +68,33 @@ class Notice:
 
 
 @dataclass(frozen=True, slots=True)
+class Closed:
+    """It is outside the opening hours; no visit can start."""
+
+
+@dataclass(frozen=True, slots=True)
 class OutOfService:
     """The kiosk cannot hear; no visit can start."""
 
 
-@dataclass(frozen=True, slots=True)
-class Closed:
-    """Outside the opening hours; no visit can start."""
+Phase = Idle | Recording | Finishing | Thanks | Notice | Closed | OutOfService
 
 
-Phase = Idle | Recording | Finishing | Thanks | Notice | OutOfService | Closed
-
-_SCENES: dict[type[Phase], Scene] = {
-    Idle: Scene.IDLE,
-    Recording: Scene.RECORDING,
-    Finishing: Scene.FINISHING,
-    Thanks: Scene.THANKS,
-    OutOfService: Scene.OUT_OF_SERVICE,
-    Closed: Scene.CLOSED,
-}
-
-
-def scene_of(phase: Phase) -> Scene:
-    """Return the scene that tells the visitor of a phase."""
-    return phase.scene if isinstance(phase, Notice) else _SCENES[type(phase)]
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """A scene that is shown for a moment instead of the phase's own, because somebody pressed a button."""
-
-    scene: Scene
-    until_s: float
+def name_of(phase: type[Phase] | Phase) -> str:
+    """Return how a phase is called outside: ``out_of_service``."""
+    kind = phase if isinstance(phase, type) else type(phase)
+    return re.sub(r"(?<!^)(?=[A-Z])", "_", kind.__name__).lower()
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """The visit's phase, whether the ear can hear, and what is still to come of earlier visits."""
+    """The visit's phase, and what outlasts it."""
 
     phase: Phase = OutOfService()
     can_hear: bool = False
     is_open: bool = True
     late: tuple[Visit, ...] = ()
     """Visits whose visitors were told that it did not work, and whose words may still come."""
-    free_s: float = -math.inf
-    """From when on the next visit may begin."""
-    answer: Answer | None = None
+    ended_s: float | None = None
+    """When the last visit ended; None before the first."""
+    buttons: Buttons = field(default_factory=Buttons)

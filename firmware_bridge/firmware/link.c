@@ -107,7 +107,7 @@ static void end_session(uint32_t now_ms)
 {
     session = NO_SESSION;
     outbox_clear();
-    scenes_show(SCENE_OUT_OF_SERVICE, now_ms);
+    scenes_show(SCENE_OUT_OF_SERVICE, 0, now_ms);
 }
 
 static void on_hello(const struct frame *frame, uint32_t now_ms)
@@ -133,7 +133,8 @@ static bool on_host(const struct frame *frame, uint32_t now_ms)
         return frame->length >= HOST_HEARTBEAT_BYTES && get_u32(frame->payload) == session;
     case SCENE_COMMAND:
         (void)send(PANEL_ACK, frame->sequence, NULL, 0);
-        scenes_show(frame->length == 0 ? (uint8_t)SCENE_OUT_OF_SERVICE : frame->payload[0], now_ms);
+        scenes_show(frame->length == 0 ? (uint8_t)SCENE_OUT_OF_SERVICE : frame->payload[0],
+                    frame->length < 2 ? 0 : frame->payload[1], now_ms);
         return true;
     case LEVEL:
         if (frame->length == 0)

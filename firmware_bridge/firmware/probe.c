@@ -2,7 +2,8 @@
      crc HEX                   the CRC of these bytes
      encode TYPE SEQUENCE HEX  the frame on the wire ("-" for no payload)
      decode HEX                "TYPE SEQUENCE HEX" of each good frame in these bytes
-     look SCENE                what the scene shows: one "lights.bar.tone" for each 25 ms of two seconds */
+     look SCENE                what the scene shows: one "lights.bar.tone" for each 25 ms of two seconds
+     answered SCENE            the same, where a press is answered four seconds after the scene's beginning */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -94,13 +95,17 @@ static void decode(const uint8_t *bytes, size_t length)
     }
 }
 
-static void look(uint8_t scene)
+static void look(uint8_t scene, uint8_t answers)
 {
+    uint32_t now_ms = 0;
     /* From another scene, so that this one begins now. */
     scenes_init(0);
-    scenes_show(scene == SCENE_IDLE ? SCENE_CLOSED : SCENE_IDLE, 0);
-    scenes_show(scene, 0);
-    for (uint32_t now_ms = 0; now_ms < LOOK_MS; now_ms++) {
+    scenes_show(scene == SCENE_IDLE ? SCENE_CLOSED : SCENE_IDLE, 0, 0);
+    scenes_show(scene, 0, 0);
+    while (answers != 0 && now_ms < 2 * LOOK_MS)
+        scenes_step(now_ms++);
+    scenes_show(scene, answers, now_ms);
+    for (uint32_t end_ms = now_ms + LOOK_MS; now_ms < end_ms; now_ms++) {
         scenes_step(now_ms);
         if (now_ms % SAMPLE_MS == 0)
             (void)printf("%u.%u.%u ", lights, lamps, tone_hz);
@@ -126,7 +131,9 @@ static void answer(char *line)
     } else if (sscanf(line, "decode %1023s", hex) == 1) {
         decode(bytes, bytes_of(hex, bytes));
     } else if (sscanf(line, "look %u", &type) == 1) {
-        look((uint8_t)type);
+        look((uint8_t)type, 0);
+    } else if (sscanf(line, "answered %u", &type) == 1) {
+        look((uint8_t)type, 1);
     }
     (void)printf("\n");
 }

@@ -9,6 +9,8 @@
 #define NOTES 4
 #define FADE_MS 25u
 #define FADE_LEVELS 12u /* from the loudest to silence in half a second */
+#define ANSWER_STEPS 4u /* a press that changes nothing: two blinks of the red light, two low notes */
+#define ANSWER_HZ 260u
 #define ALL_LAMPS ((uint8_t)((1u << BAR_LAMPS) - 1u))
 
 enum bar { BAR_DARK, BAR_FULL, BAR_LEVEL, BAR_RUNNING, BAR_EMPTYING, BAR_BLINKING };
@@ -48,6 +50,9 @@ static uint8_t step;      /* 0..STEPS-1, the place in the pattern */
 static bool first_round;  /* the notes are for the scene's first steps only */
 static uint32_t step_ms;  /* when this step began */
 static uint8_t level;
+static uint8_t answered;  /* the number of answers in the newest command for this scene */
+static uint8_t answering; /* steps of an answer that are still to come; 0: none is given */
+static uint32_t answer_ms; /* when its present step began */
 static uint32_t level_ms; /* when the level was given, or has faded last */
 
 static uint8_t lowest(uint8_t lamps)
@@ -95,9 +100,16 @@ static void draw(void)
         lights = (uint8_t)(lights | LIGHT_GREEN);
     if (look->red & bit)
         lights = (uint8_t)(lights | LIGHT_RED);
+    uint16_t hertz = first_round && step < NOTES ? (uint16_t)(look->notes[step] * 10u) : 0;
+    if (answering != 0) {
+        bool blinks = answering % 2u == 0;
+        if (blinks)
+            lights = (uint8_t)(lights ^ LIGHT_RED);
+        hertz = blinks && shown != SCENE_RECORDING ? ANSWER_HZ : 0;
+    }
     hal_lights(lights);
     hal_level_bar(bar_lamps(look->bar));
-    hal_tone(first_round && step < NOTES ? (uint16_t)(look->notes[step] * 10u) : 0);
+    hal_tone(hertz);
 }
 
 static void begin(uint8_t scene, uint32_t now_ms)
@@ -107,21 +119,33 @@ static void begin(uint8_t scene, uint32_t now_ms)
     first_round = true;
     step_ms = now_ms;
     level = 0;
+    answering = 0;
     hal_scene(scene);
     draw();
 }
 
 void scenes_init(uint32_t now_ms)
 {
+    answered = 0;
     begin(SCENE_OUT_OF_SERVICE, now_ms);
 }
 
-void scenes_show(uint8_t scene, uint32_t now_ms)
+static void answer(uint32_t now_ms)
+{
+    answering = ANSWER_STEPS;
+    answer_ms = now_ms;
+    draw();
+}
+
+void scenes_show(uint8_t scene, uint8_t answers, uint32_t now_ms)
 {
     if (scene >= SCENE_COUNT)
         scene = SCENE_OUT_OF_SERVICE;
     if (scene != shown)
         begin(scene, now_ms);
+    else if (answers != 0 && answers != answered)
+        answer(now_ms);
+    answered = answers;
 }
 
 void scenes_level(uint8_t loud, uint32_t now_ms)
@@ -138,6 +162,11 @@ void scenes_step(uint32_t now_ms)
         step_ms += STEP_MS;
         step = (uint8_t)((uint8_t)(step + 1) % STEPS);
         first_round = first_round && step != 0;
+        moved = true;
+    }
+    if (answering != 0 && now_ms - answer_ms >= STEP_MS) {
+        answer_ms += STEP_MS;
+        answering--;
         moved = true;
     }
     if (level != 0 && now_ms - level_ms >= FADE_MS) {

@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from firmware_bridge.messages import Button, Scene
-from firmware_bridge.panel_link import HostChanged, LevelShown, PanelDescription, SceneShown
+from firmware_bridge.panel_link import HostChanged, LevelShown, PanelDescription, PressAnswered, SceneShown
 from firmware_bridge.virtual_panel.faults import MAX_CHATTER, MAX_DELAY_MS, Faults
 from firmware_bridge.virtual_panel.panel import Happening, Plugged, VirtualPanel
 
@@ -201,6 +201,8 @@ class _Printer:
         match happening:
             case SceneShown(scene):
                 self._write("scene", at_s, scene=_name(scene))
+            case PressAnswered(scene):
+                self._write("answer", at_s, scene=_name(scene))
             case LevelShown(level):
                 if self._levels:
                     self._write("level", at_s, level=level)

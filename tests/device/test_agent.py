@@ -56,6 +56,9 @@ class Parts:
     def show(self, scene: Scene) -> None:
         self.note("show", scene)
 
+    def answer(self) -> None:
+        self.note("answer")
+
     def level(self, value: int) -> None:
         self.note("level", value)
 
@@ -80,7 +83,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 class Kiosk:
-    def __init__(self, folder: Path, limits: Limits, *, stuck_s: float = 120.0) -> None:
+    def __init__(self, folder: Path, limits: Limits) -> None:
         self.parts = Parts()
         self.spool = Spool(folder / "spool.sqlite3")
         self.feed = EventFeed(folder / "run")
@@ -91,7 +94,6 @@ class Kiosk:
             limits=limits,
             agent_version="test",
             consent_version="consent-1",
-            stuck_s=stuck_s,
         )
         self.thread = threading.Thread(
             target=self.agent.run, args=(self.parts, self.parts, lambda: self.parts.note("wake"), ("en", "de"))
@@ -301,14 +303,14 @@ def test_an_exception_costs_its_event_and_not_the_agent(
     kiosk: Kiosk, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     visit = begin(kiosk)
-    monkeypatch.setattr(kiosk.parts, "level", lambda _value: 1 // 0)
-    for _ in range(3):
-        kiosk.agent.post(ear_events.Level(dbfs=-20.0, peak=0.5))
+    monkeypatch.setattr(kiosk.parts, "finish", lambda _visit: 1 // 0)
+    kiosk.agent.post(ear_events.SpeechEnded(visit=visit))
     kiosk.parts.wait_for("show", Scene.SORRY)
     kiosk.parts.wait_for("discard", visit)
-    wait_until(lambda: kiosk.agent.stats().defects == 3)
-    assert kiosk.agent.stats().failed == 1
-    assert [record.exc_info is not None for record in caplog.records if "failed at Level" in record.message] == [True]
+    wait_until(lambda: kiosk.agent.stats().failed == 1)
+    assert kiosk.agent.stats().defects == 1
+    (logged,) = [record.message for record in caplog.records if record.name == "device.defects"]
+    assert "ZeroDivisionError" in logged
     kiosk.tap()
     kiosk.parts.wait_for("show", Scene.RECORDING)
 
@@ -340,7 +342,7 @@ def test_every_end_of_a_visit_is_counted_once(kiosk: Kiosk) -> None:
 
 
 def test_a_stuck_button_is_told_and_blocks_nothing(tmp_path: Path) -> None:
-    kiosk = Kiosk(tmp_path, Limits(speech_max_s=0.1, thanks_s=0.1), stuck_s=0.3)
+    kiosk = Kiosk(tmp_path, Limits(speech_max_s=0.1, thanks_s=0.1, stuck_s=0.3))
     kiosk.thread.start()
     kiosk.hears()
     kiosk.agent.post(ButtonPressed(Button.RECORD))

@@ -10,14 +10,33 @@ from hypothesis import strategies as st
 from audio.protocol import Transcript
 from device.clock import Stamp
 from device.visit import effects, events
-from device.visit.effects import Commit, Forget, Listen, Release, ReplaceEar, Show, StopListening, TakeBack
+from device.visit.effects import (
+    Commit,
+    Decline,
+    Forget,
+    Listen,
+    Release,
+    ReplaceEar,
+    Show,
+    StopListening,
+    TakeBack,
+    TellStuck,
+    Why,
+)
 from device.visit.limits import Limits
 from device.visit.machine import deadline_s, step
-from device.visit.states import Idle, OutOfService, Recording, State, Visit, scene_of
+from device.visit.states import Closed, Finishing, Idle, Notice, OutOfService, Recording, State, Thanks, Visit
 from firmware_bridge import Button, Scene
 
 LIMITS = Limits(
-    hold_s=0.6, speech_max_s=60, finishing_max_s=10, interrupted_max_s=3, thanks_s=4, notice_s=3, interval_s=1
+    hold_s=0.6,
+    speech_max_s=60,
+    finishing_max_s=10,
+    interrupted_max_s=3,
+    thanks_s=4,
+    notice_s=3,
+    interval_s=1,
+    stuck_s=30,
 )
 
 
@@ -62,9 +81,9 @@ class Kiosk:
         self.now_s += seconds
         return self
 
-    def presses(self, button: Button = Button.RECORD) -> list[effects.Effect]:
+    def presses(self, button: Button = Button.RECORD, refusal: str | None = None) -> list[effects.Effect]:
         self.visits += 1
-        return self.happens(events.Pressed(button, self.now_s, a_visit(f"visit-{self.visits}")))
+        return self.happens(events.Pressed(button, self.now_s, a_visit(f"visit-{self.visits}"), refusal))
 
     def releases(self, button: Button = Button.RECORD) -> list[effects.Effect]:
         return self.happens(events.Released(button, self.now_s))
@@ -160,8 +179,8 @@ def test_cancel_forgets_what_was_said(kiosk: Kiosk, prepare) -> None:  # type: i
 
 
 def test_the_next_visitor_need_not_wait_for_the_end_of_the_thanks(kiosk: Kiosk) -> None:
-    to_thanks(kiosk).after(LIMITS.interval_s)
-    assert kiosk.presses() == [Release("visit-1"), Show(Scene.RECORDING), Listen("visit-2")]
+    to_thanks(kiosk)
+    assert kiosk.after(LIMITS.interval_s).presses() == [Show(Scene.RECORDING), Listen("visit-2"), Release("visit-1")]
 
 
 def test_nothing_said_is_told_and_nothing_is_sent(kiosk: Kiosk) -> None:
@@ -190,7 +209,7 @@ def test_an_ear_that_is_lost_while_somebody_speaks_is_told_and_heals(kiosk: Kios
     kiosk.taps()
     assert kiosk.happens(events.EarLost(kiosk.now_s)) == [Show(Scene.SORRY)]
     assert kiosk.time_passes(LIMITS.notice_s) == [Show(Scene.OUT_OF_SERVICE)]
-    assert kiosk.presses() == [Show(Scene.SORRY)]
+    assert kiosk.presses() == [Decline(Button.RECORD, Why.OUT_OF_SERVICE)]
     assert kiosk.happens(events.EarReady(kiosk.now_s)) == [Show(Scene.IDLE)]
 
 
@@ -238,8 +257,8 @@ def test_words_that_come_late_are_kept_and_nobody_is_thanked(kiosk: Kiosk) -> No
 
 def test_words_that_come_late_do_not_disturb_the_next_visitor(kiosk: Kiosk) -> None:
     to_late(kiosk)
-    kiosk.after(LIMITS.interval_s).happens(events.EarReady(kiosk.now_s))
-    kiosk.taps()
+    kiosk.happens(events.EarReady(kiosk.now_s))
+    kiosk.after(LIMITS.interval_s).taps()
     phase = kiosk.state.phase
     kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1")))
     kiosk.happens(events.Committed("visit-1", kiosk.now_s))
@@ -291,8 +310,8 @@ def test_an_ear_that_is_lost_does_not_take_the_thanks_away(kiosk: Kiosk) -> None
 
 
 def test_late_events_of_an_earlier_visit_change_nothing(kiosk: Kiosk) -> None:
-    to_thanks(kiosk).after(LIMITS.interval_s)
-    kiosk.taps()
+    to_thanks(kiosk)
+    kiosk.after(LIMITS.interval_s).taps()
     before = kiosk.state
     for late in (
         events.SpeechEnded("visit-1", kiosk.now_s),
@@ -306,47 +325,149 @@ def test_late_events_of_an_earlier_visit_change_nothing(kiosk: Kiosk) -> None:
     assert kiosk.state == before
 
 
-def test_a_press_that_changes_nothing_puts_the_lights_out_for_a_moment(kiosk: Kiosk) -> None:
+# ---------------------------------------------------------------- presses that do nothing
+
+
+def test_a_press_while_the_words_are_written_down_is_answered_and_changes_nothing(kiosk: Kiosk) -> None:
     to_finishing(kiosk)
-    assert kiosk.presses() == [Show(Scene.CLOSED)]
-    assert deadline_s(kiosk.state, LIMITS) == kiosk.now_s + LIMITS.blink_s
-    assert kiosk.time_passes(LIMITS.blink_s) == [Show(Scene.FINISHING)]
+    phase = kiosk.state.phase
+    assert kiosk.presses() == [Decline(Button.RECORD, Why.BUSY)]
+    assert kiosk.state.phase == phase
 
 
-def test_a_second_press_within_the_answer_to_the_first_is_seen_too(kiosk: Kiosk) -> None:
-    assert kiosk.presses(Button.CANCEL) == [Show(Scene.CLOSED)]
-    assert kiosk.presses(Button.CANCEL) == [Show(Scene.IDLE)]
+def test_cancel_without_anything_to_cancel_is_answered(kiosk: Kiosk) -> None:
+    assert kiosk.presses(Button.CANCEL) == [Decline(Button.CANCEL, Why.NO_USE)]
+    kiosk.taps()
+    kiosk.presses(Button.CANCEL)
+    assert kiosk.presses(Button.CANCEL) == [Decline(Button.CANCEL, Why.NO_USE)]
+    assert kiosk.scene == Scene.DISCARDED
 
 
-def test_a_visit_that_could_not_be_kept_does_not_begin(kiosk: Kiosk) -> None:
-    pressed = events.Pressed(Button.RECORD, 0.0, a_visit("visit-1"), "the disk is full")
-    assert kiosk.happens(pressed) == [Show(Scene.SORRY)]
-    assert kiosk.happens(pressed) == [Show(Scene.CLOSED)]
+def test_the_language_button_is_answered_while_the_language_cannot_change(kiosk: Kiosk) -> None:
+    assert kiosk.presses(Button.LANGUAGE) == []
+    kiosk.taps()
+    assert kiosk.presses(Button.LANGUAGE) == [Decline(Button.LANGUAGE, Why.BUSY)]
+    assert kiosk.scene == Scene.RECORDING
+
+
+@pytest.mark.parametrize("prepare", [to_thanks, lambda kiosk: (kiosk.taps(), kiosk.presses(Button.CANCEL))])
+def test_a_press_right_after_a_visit_is_answered_and_begins_nothing(kiosk: Kiosk, prepare) -> None:  # type: ignore[no-untyped-def]
+    prepare(kiosk)
+    phase = kiosk.state.phase
+    assert kiosk.after(0.9).presses() == [Decline(Button.RECORD, Why.TOO_SOON)]
+    assert kiosk.state.phase == phase
+    assert Show(Scene.RECORDING) in kiosk.after(0.1).presses()
+
+
+def test_presses_that_come_too_soon_do_not_put_the_next_visit_off(kiosk: Kiosk) -> None:
+    to_thanks(kiosk)
+    for _ in range(3):
+        kiosk.after(0.3).presses()
+    assert Show(Scene.RECORDING) in kiosk.after(0.2).presses()
+
+
+def test_without_an_interval_the_next_visit_begins_at_once(kiosk: Kiosk) -> None:
+    to_thanks(kiosk)
+    _, todo = step(kiosk.state, events.Pressed(Button.RECORD, kiosk.now_s, a_visit("next")), Limits(interval_s=0))
+    assert Listen("next") in todo
+
+
+@pytest.mark.parametrize("prepare", [lambda kiosk: kiosk, lambda kiosk: to_thanks(kiosk).after(2)])
+def test_without_room_in_the_spool_the_visitor_is_told_and_nothing_is_recorded(kiosk: Kiosk, prepare) -> None:  # type: ignore[no-untyped-def]
+    prepare(kiosk)
+    demanded = kiosk.presses(refusal="the disk is full")
+    assert demanded[:2] == [Show(Scene.SORRY), Decline(Button.RECORD, Why.NO_ROOM)]
+    assert not any(isinstance(effect, Listen) for effect in demanded)
     assert kiosk.time_passes(LIMITS.notice_s) == [Show(Scene.IDLE)]
 
 
-def test_no_visit_begins_within_the_interval_after_another(kiosk: Kiosk) -> None:
-    to_thanks(kiosk).after(LIMITS.interval_s - 0.1)
-    assert kiosk.presses() == [Show(Scene.CLOSED)]
-    assert kiosk.time_passes(LIMITS.blink_s) == [Show(Scene.THANKS)]
-    assert kiosk.presses() == [Release("visit-1"), Show(Scene.RECORDING), Listen("visit-3")]
+def test_a_visit_under_way_does_not_ask_for_room_again(kiosk: Kiosk) -> None:
+    kiosk.taps()
+    assert StopListening("visit-1") in kiosk.after(3).presses(refusal="the disk is full")
+
+
+# ---------------------------------------------------------------- opening hours
+
+
+def test_a_kiosk_closes_and_opens(kiosk: Kiosk) -> None:
+    assert kiosk.happens(events.ClosingTime(kiosk.now_s)) == [Show(Scene.CLOSED)]
+    assert kiosk.state.phase == Closed()
+    assert kiosk.happens(events.ClosingTime(kiosk.now_s)) == []
+    assert kiosk.happens(events.Opened(kiosk.now_s)) == [Show(Scene.IDLE)]
+
+
+@pytest.mark.parametrize("button", [Button.RECORD, Button.CANCEL])
+def test_a_press_at_a_closed_kiosk_is_answered(kiosk: Kiosk, button: Button) -> None:
+    kiosk.happens(events.ClosingTime(kiosk.now_s))
+    assert kiosk.presses(button) == [Decline(button, Why.CLOSED)]
 
 
 def test_closing_time_lets_a_visit_end(kiosk: Kiosk) -> None:
-    to_finishing(kiosk)
-    assert kiosk.happens(events.Opening(is_open=False)) == []
+    kiosk.taps()
+    assert kiosk.happens(events.ClosingTime(kiosk.now_s)) == []
+    kiosk.after(5).happens(events.SpeechEnded("visit-1", kiosk.now_s))
     kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1")))
     assert kiosk.happens(events.Committed("visit-1", kiosk.now_s)) == [Show(Scene.THANKS)]
+    assert kiosk.after(2).presses() == [Decline(Button.RECORD, Why.CLOSED)]
     assert kiosk.time_passes(LIMITS.thanks_s) == [Release("visit-1"), Show(Scene.CLOSED)]
-    assert kiosk.presses() == [Show(Scene.OUT_OF_SERVICE)]
-    assert kiosk.time_passes(LIMITS.answer_s) == [Show(Scene.CLOSED)]
-    assert kiosk.happens(events.Opening(is_open=True)) == [Show(Scene.IDLE)]
+
+
+def test_a_closed_kiosk_calls_nobody_because_of_its_ear(kiosk: Kiosk) -> None:
+    kiosk.happens(events.ClosingTime(kiosk.now_s))
+    assert kiosk.happens(events.EarLost(kiosk.now_s)) == []
+    assert kiosk.happens(events.Opened(kiosk.now_s)) == [Show(Scene.OUT_OF_SERVICE)]
+    assert kiosk.happens(events.ClosingTime(kiosk.now_s)) == [Show(Scene.CLOSED)]
+    assert kiosk.happens(events.EarReady(kiosk.now_s)) == []
+    assert kiosk.happens(events.Opened(kiosk.now_s)) == [Show(Scene.IDLE)]
+
+
+# ---------------------------------------------------------------- stuck buttons
+
+
+def test_a_stuck_record_button_ends_its_visit_is_reported_and_begins_no_other(kiosk: Kiosk) -> None:
+    kiosk.presses()
+    assert kiosk.time_passes(LIMITS.speech_max_s) == [StopListening("visit-1"), Show(Scene.FINISHING)]
+    kiosk.happens(events.Heard("visit-1", kiosk.now_s, words("visit-1")))
+    kiosk.happens(events.Committed("visit-1", kiosk.now_s))
+    assert kiosk.time_passes(LIMITS.thanks_s) == [Release("visit-1"), Show(Scene.IDLE)]
+    assert kiosk.time_passes(LIMITS.stuck_s - LIMITS.thanks_s) == [TellStuck(frozenset({Button.RECORD}))]
+    assert kiosk.time_passes(3600) == []
+    assert deadline_s(kiosk.state, LIMITS) is None
+    assert kiosk.releases() == [TellStuck(frozenset())]
+    assert Listen("visit-2") in kiosk.presses()
+
+
+def test_a_stuck_cancel_button_is_reported_and_blocks_no_visit(kiosk: Kiosk) -> None:
+    kiosk.presses(Button.CANCEL)
+    assert deadline_s(kiosk.state, LIMITS) == kiosk.now_s + LIMITS.stuck_s
+    assert kiosk.time_passes(LIMITS.stuck_s) == [TellStuck(frozenset({Button.CANCEL}))]
+    assert Listen("visit-2") in kiosk.presses()
+
+
+def test_a_long_hold_is_not_stuck_while_the_recording_uses_it(kiosk: Kiosk) -> None:
+    kiosk.presses()
+    assert kiosk.time_passes(LIMITS.stuck_s + 1) == []
+    assert deadline_s(kiosk.state, LIMITS) == LIMITS.speech_max_s
+
+
+def test_a_button_that_is_down_when_its_panel_comes_can_be_stuck_and_begins_nothing(kiosk: Kiosk) -> None:
+    assert kiosk.happens(events.FoundDown(Button.RECORD, kiosk.now_s)) == []
+    assert kiosk.time_passes(LIMITS.stuck_s) == [TellStuck(frozenset({Button.RECORD}))]
+    assert kiosk.state.phase == Idle()
+
+
+# ---------------------------------------------------------------- defects
 
 
 @pytest.mark.parametrize("prepare", [lambda kiosk: kiosk.taps(), to_finishing], ids=["recording", "finishing"])
-def test_a_defect_ends_its_visit_with_sorry(kiosk: Kiosk, prepare) -> None:  # type: ignore[no-untyped-def]
+def test_who_was_spoilt_a_visit_by_a_defect_is_told(kiosk: Kiosk, prepare) -> None:  # type: ignore[no-untyped-def]
     prepare(kiosk)
     assert kiosk.happens(events.Defect(kiosk.now_s)) == [Forget("visit-1"), Show(Scene.SORRY)]
+
+
+def test_a_defect_takes_no_thanks_back(kiosk: Kiosk) -> None:
+    to_thanks(kiosk)
+    assert kiosk.happens(events.Defect(kiosk.now_s)) == []
 
 
 # ---------------------------------------------------------------- whatever happens
@@ -372,6 +493,10 @@ PLAY: dict[str, Callable[[Kiosk, str, bool], object]] = {
     "failed": lambda kiosk, visit, _fits: kiosk.happens(events.NotTranscribed(visit, kiosk.now_s)),
     "lost": lambda kiosk, _visit, _fits: kiosk.happens(events.EarLost(kiosk.now_s)),
     "ready": lambda kiosk, _visit, _fits: kiosk.happens(events.EarReady(kiosk.now_s)),
+    "closes": lambda kiosk, _visit, _fits: kiosk.happens(events.ClosingTime(kiosk.now_s)),
+    "opens": lambda kiosk, _visit, _fits: kiosk.happens(events.Opened(kiosk.now_s)),
+    "no_room": lambda kiosk, _visit, _fits: kiosk.presses(refusal="the disk is full"),
+    "defect": lambda kiosk, _visit, _fits: kiosk.happens(events.Defect(kiosk.now_s)),
     "tick": lambda kiosk, _visit, _fits: kiosk.happens(events.Tick(kiosk.now_s)),
 }
 
@@ -413,13 +538,14 @@ def test_whatever_happens_the_kiosk_comes_to_rest_by_itself(actions: list[tuple[
     kiosk = Kiosk()
     kiosk.happens(events.EarReady(0.0))
     play(kiosk, actions)
-    for _ in range(4):
+    for _ in range(3 + len(Button)):
         due_s = deadline_s(kiosk.state, LIMITS)
         if due_s is None:
             break
         kiosk.now_s = max(kiosk.now_s, due_s)
         kiosk.happens(events.Tick(kiosk.now_s))
-    assert isinstance(kiosk.state.phase, Idle if kiosk.state.can_hear else OutOfService)
+    rest = (Idle if kiosk.state.can_hear else OutOfService) if kiosk.state.is_open else Closed
+    assert isinstance(kiosk.state.phase, rest)
 
 
 @given(ACTIONS)
@@ -427,5 +553,13 @@ def test_whatever_happens_the_scene_shown_is_that_of_the_phase(actions: list[tup
     kiosk = Kiosk()
     kiosk.happens(events.EarReady(0.0))
     play(kiosk, actions)
-    answer = kiosk.state.answer
-    assert kiosk.scene == (scene_of(kiosk.state.phase) if answer is None else answer.scene)
+    expected = {
+        Idle: Scene.IDLE,
+        Recording: Scene.RECORDING,
+        Finishing: Scene.FINISHING,
+        Thanks: Scene.THANKS,
+        OutOfService: Scene.OUT_OF_SERVICE,
+        Closed: Scene.CLOSED,
+    }
+    phase = kiosk.state.phase
+    assert kiosk.scene == (phase.scene if isinstance(phase, Notice) else expected[type(phase)])

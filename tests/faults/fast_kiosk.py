@@ -46,7 +46,7 @@ from tests.faults.reports import digest, report, words_of
 from tests.faults.visitors import Visitors
 
 SYNCHRONOUS = os.environ.get("VOISEBACK_TEST_SYNCHRONOUS", "FULL")
-LIMITS = Limits(thanks_s=0.02, notice_s=0.02, interval_s=0.0, answer_s=0.02)
+LIMITS = Limits(thanks_s=0.02, notice_s=0.02, interval_s=0.0)
 NOTICE_S = 0.05
 KIOSK_ID = "fast"
 

@@ -49,6 +49,9 @@ class Visitors:
         report("scene", scene=scene.name.lower(), visit=self._visit)
         self._seen.put(("scene", scene))
 
+    def answer(self) -> None:
+        pass
+
     def level(self, value: int) -> None:
         pass
 

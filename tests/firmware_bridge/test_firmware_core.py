@@ -197,3 +197,17 @@ def test_the_picture_names_every_pin_of_the_table() -> None:
     rows = re.findall(r"^\| (P[BCD]\d) \| ([AD]\d+) \|", WIRING_PAGE, re.MULTILINE)
     assert len(rows) == 14
     assert [f"{board} ({chip})" in words for chip, board in rows] == [True] * len(rows)
+
+
+@pytest.mark.parametrize("scene", Scene)
+def test_a_press_that_changes_nothing_is_answered_by_light_and_sound_in_every_scene(scene: Scene) -> None:
+    (printed,) = ask(f"answered {scene.value}")
+    samples = [tuple(int(part) for part in sample.split(".")) for sample in printed.split()]
+    # Four seconds after its beginning a scene is where it was at first, without its notes.
+    plain = [(lights, lamps) for lights, lamps, _ in look(scene)]
+    answered = [(lights, lamps) for lights, lamps, _ in samples]
+    differs = [one != other for one, other in zip(answered, plain, strict=True)]
+    assert [is_other for is_other, _ in itertools.groupby(differs)] == [True, False, True, False]
+    notes = [hertz for hertz, _ in itertools.groupby(hertz for _, _, hertz in samples)]
+    assert notes == ([0] if scene is Scene.RECORDING else [260, 0, 260, 0])
+    assert not any((one ^ other) & RING for (one, _), (other, _) in zip(answered, plain, strict=True))

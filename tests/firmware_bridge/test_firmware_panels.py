@@ -83,7 +83,12 @@ def passes(lines: list[Line], scene: Scene, phases: list[Line]) -> bool:
     if not begins:
         return False
     before = [line for line in lines[: begins[-1]] if line["event"] == "lights"][-1:]
-    lights = iter(before + [line for line in lines[begins[-1] :] if line["event"] == "lights"])
+    return in_order(before + lines[begins[-1] :], phases)
+
+
+def in_order(lines: list[Line], phases: list[Line]) -> bool:
+    """Whether the lights have gone through these phases, in this order."""
+    lights = iter([line for line in lines if line["event"] == "lights"])
     return all(any(is_phase(line, phase) for line in lights) for phase in phases)
 
 
@@ -333,6 +338,19 @@ def test_the_lights_at_the_pins_are_those_of_the_scene(panel: Panel, bridge: Pan
     for scene, phases in looks.items():
         bridge.show(scene)
         panel.wait(lambda lines, scene=scene, phases=phases: passes(lines, scene, phases))  # type: ignore[misc]
+
+
+@with_pins
+@pytest.mark.usefixtures("bridge")
+def test_a_press_that_changes_nothing_is_answered_at_the_pins_also_twice(panel: Panel, bridge: PanelBridge) -> None:
+    bridge.show(Scene.CLOSED)
+    panel.wait_for(scene="closed")
+    answer = [{"red": True, "tone_hz": 260}, {"red": False, "tone_hz": 0}] * 2
+    for _ in range(2):
+        before = panel.mark()
+        bridge.answer()
+        panel.wait(lambda lines, before=before: in_order(lines[before:], answer))  # type: ignore[misc]
+    assert len([line for line in panel.lines if line.get("scene") == "closed"]) == 1
 
 
 @pytest.mark.parametrize("kind", ["avr"])

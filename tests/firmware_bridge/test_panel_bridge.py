@@ -24,7 +24,8 @@ from firmware_bridge import (
     PanelOnline,
     Scene,
 )
-from firmware_bridge.virtual_panel import VirtualPanel
+from firmware_bridge.panel_link import PressAnswered
+from firmware_bridge.virtual_panel import Happening, VirtualPanel
 
 PATIENCE_S = 10.0
 RIGHT_AGAIN_S = 2.0
@@ -124,6 +125,25 @@ def open_files() -> int:
 def fast_clock() -> float:
     """Twenty times as fast as time goes: a silence of seconds passes in a fraction of one."""
     return time.monotonic() * 20
+
+
+def test_each_press_that_changes_nothing_is_answered_in_the_scene_that_is_shown(port: Path, inbox: Inbox) -> None:
+    answered: list[Scene] = []
+
+    def note(happening: Happening, _at_s: float) -> None:
+        if isinstance(happening, PressAnswered):
+            answered.append(happening.scene)
+
+    with VirtualPanel(port, on_happening=note) as panel, running(PanelBridge(str(port), inbox)) as bridge:
+        bridge.show(Scene.CLOSED)
+        panel.wait_for_scene(Scene.CLOSED, PATIENCE_S, since=0)
+        for number in (1, 2):
+            bridge.answer()
+            eventually(lambda number=number: len(answered) == number)  # type: ignore[misc]
+        bridge.show(Scene.IDLE)
+        panel.wait_for_scene(Scene.IDLE, PATIENCE_S, since=0)
+        bridge.answer()
+        eventually(lambda: answered == [Scene.CLOSED, Scene.CLOSED, Scene.IDLE])
 
 
 def test_a_panel_that_is_there_is_online_at_once_and_says_who_it_is(bridge: PanelBridge, inbox: Inbox) -> None:

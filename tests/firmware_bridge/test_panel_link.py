@@ -257,12 +257,38 @@ def test_a_scene_asked_for_without_a_panel_is_sent_when_one_comes(online: Bench)
     assert online.scenes() == [(Scene.CLOSED, 2)]
 
 
-def test_a_button_that_is_down_when_the_panel_comes_is_no_press_and_its_release_no_release(asking: Bench) -> None:
+def test_a_button_that_is_down_when_the_panel_comes_is_no_press_and_its_release_is_told(asking: Bench) -> None:
     identity = asking.identity(session=1, held=frozenset({Button.RECORD}))
     assert asking.says(identity) == [PanelOnline(identity)]
     assert asking.beat(session=1, held=frozenset({Button.RECORD})) == []
-    assert asking.says(ButtonEdge(Button.RECORD, False, 900), 1) == []
+    assert asking.says(ButtonEdge(Button.RECORD, False, 900), 1) == [ButtonReleased(Button.RECORD)]
     assert asking.says(ButtonEdge(Button.RECORD, True, 950), 2) == [ButtonPressed(Button.RECORD)]
+
+
+def test_a_button_that_was_down_when_the_panel_came_can_be_pressed_though_its_release_is_lost(asking: Bench) -> None:
+    asking.says(asking.identity(session=1, held=frozenset({Button.RECORD})))
+    assert asking.says(ButtonEdge(Button.RECORD, True, 950), 1) == [ButtonPressed(Button.RECORD)]
+    assert asking.says(ButtonEdge(Button.RECORD, False, 990), 2) == [ButtonReleased(Button.RECORD)]
+
+
+def test_a_button_that_was_down_when_the_panel_came_is_told_when_it_goes(asking: Bench) -> None:
+    asking.says(asking.identity(session=1, held=frozenset({Button.RECORD, Button.CANCEL})))
+    assert asking.beat(session=1, held=frozenset({Button.CANCEL})) == [ButtonReleased(Button.RECORD)]
+    (event,) = asking.link.close("pulled")
+    assert event == PanelOffline("pulled", frozenset({Button.CANCEL}))
+
+
+def test_a_press_is_answered_in_the_scene_that_is_shown_and_not_after_a_reconnection(online: Bench) -> None:
+    online.link.show(Scene.IDLE, online.now_s, answers=1)
+    assert (SceneCommand(Scene.IDLE, 1), 2) in online.heard()
+    online.says(PanelAck(), 2)
+    online.link.show(Scene.IDLE, online.now_s, answers=1)
+    assert online.scenes() == []
+    online.link.close("pulled")
+    online.link.show(Scene.IDLE, online.now_s, answers=2)
+    online.link.open(online.now_s)
+    online.says(online.identity(session=2))
+    assert (SceneCommand(Scene.IDLE), 3) in online.heard()
 
 
 def test_a_release_that_the_panel_had_to_drop_is_made_good_by_its_heartbeat(online: Bench) -> None:

@@ -24,6 +24,7 @@ from firmware_bridge.panel_link import (
     PanelDescription,
     PanelHappening,
     PanelLink,
+    PressAnswered,
     SceneShown,
 )
 from firmware_bridge.timing import EVENT_LIFETIME_S, HEARTBEAT_S, LOST_S, OUTBOX_EVENTS, REPEAT_S
@@ -211,3 +212,19 @@ def test_a_button_that_is_down_at_the_start_is_listed_and_makes_no_event() -> No
 def test_levels_are_shown_as_they_come() -> None:
     bench = with_host()
     assert bench.says(Level(80)) == [LevelShown(80)]
+
+
+def test_a_press_is_answered_once_in_the_scene_that_is_shown() -> None:
+    bench = with_host()
+    answer = [PressAnswered(Scene.IDLE)]
+    assert bench.says(SceneCommand(Scene.IDLE, 1), 2) == answer
+    assert bench.says(SceneCommand(Scene.IDLE, 1), 2) == []
+    assert bench.says(SceneCommand(Scene.IDLE, 2), 3) == answer
+    assert bench.says(SceneCommand(Scene.IDLE, 0), 4) == []
+    assert bench.says(SceneCommand(Scene.IDLE, 2), 5) == answer
+
+
+def test_another_scene_is_answer_enough() -> None:
+    bench = with_host()
+    assert bench.says(SceneCommand(Scene.SORRY, 7), 2) == [SceneShown(Scene.SORRY)]
+    assert bench.says(SceneCommand(Scene.SORRY, 7), 2) == []
