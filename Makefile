@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 export PYTHON
 
-.PHONY: demo test test-quick faults gateway-faults firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults gateway-faults fleet firmware fuzz panel-endurance microphone-endurance demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -24,6 +24,10 @@ faults: ## the whole matrix: agent, gateway and broker killed 20 times each
 gateway-faults: ## the gateway killed at every named point between the broker and the outbox, on SQLite and PostgreSQL
 	@scripts/prepare test
 	@VOISEBACK_FAULT_POINTS=all .venv/bin/pytest -q tests/gateway/test_gateway_faults.py $(ARGS)
+
+fleet: ## the broker restarted under 500 connected kiosks, and a gateway that is away for an hour of a simulated clock
+	@scripts/prepare test
+	@VOISEBACK_KIOSKS=500 .venv/bin/pytest -q tests/gateway/test_gateway_fleet.py $(ARGS)
 
 firmware: ## the panel's firmware, for the chip and for this machine; prints flash and RAM
 	@scripts/prepare firmware
