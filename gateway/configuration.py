@@ -93,9 +93,9 @@ class DatabaseSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 class IngestSettings(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much is taken from kiosks. What is not taken has no receipt: the kiosk keeps it and sends it again."""
 
-    rate_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 50.0
+    rate_per_s: Annotated[float, Meta(gt=0, le=100_000)] = 100.0
     """Messages a second from one kiosk."""
-    burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 1_000
+    burst: Annotated[int, Meta(ge=1, le=1_000_000)] = 5_000
     """Messages that one kiosk may send at once, as after an outage."""
     min_free_mb: Annotated[int, Meta(ge=0, le=1_000_000)] = 200
     """With less room on the disk of ``state_dir``, in millions of bytes, nothing is taken; 0 never looks."""
