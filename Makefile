@@ -5,7 +5,7 @@ ARGS ?=
 WORKERS ?= 3
 export PYTHON
 
-.PHONY: demo test test-quick faults power-cuts bad-network gateway-faults race receivers firmware fuzz panel-endurance microphone-endurance spool-damage offline-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
+.PHONY: demo test test-quick faults power-cuts bad-network gateway-faults fleet race receivers firmware fuzz panel-endurance microphone-endurance spool-damage offline-endurance agent-soak systemd-container demonstration-model lint format bench lock clean
 
 demo: ## one press becomes a verified webhook (ARGS=--interactive keeps everything up)
 	@scripts/prepare demo
@@ -42,6 +42,10 @@ gateway-faults: ## the gateway killed at every named point between the broker an
 receivers: ## 3,000 random bodies to each kind of receiver: Express 4 and 5, Stripe's library, Python
 	@scripts/prepare test
 	@VOISEBACK_RECEIVER_BODIES=3000 .venv/bin/pytest -q tests/contract/test_node_receiver.py --timeout=1800 $(ARGS)
+
+fleet: ## the broker restarted under 500 connected kiosks, and a gateway that is away for an hour of a simulated clock
+	@scripts/prepare test
+	@VOISEBACK_KIOSKS=500 .venv/bin/pytest -q tests/gateway/test_gateway_fleet.py $(ARGS)
 
 firmware: ## the panel's firmware, for the chip and for this machine; prints flash and RAM
 	@scripts/prepare firmware

@@ -6,6 +6,7 @@ looked at as well: none may go through a whole table. ``--rows 1000000`` adds a 
 """
 
 import argparse
+import os
 import statistics
 import subprocess
 import sys
@@ -185,6 +186,7 @@ def child(url: str | None, password_file: str | None, sizes: list[int]) -> None:
         settings = GatewaySettings(state_dir=folder, database=database)
         state.prepare(Path(folder), database=url is None)
         configuration.activate(settings)
+        os.environ["DJANGO_SETTINGS_MODULE"] = "gateway.settings"
         django.setup()
         from gateway.database import bring_up_to_date
 

@@ -3,6 +3,7 @@
 import contextlib
 import logging
 import os
+import resource
 import shutil
 import signal
 import socket
@@ -27,6 +28,8 @@ PORT_FREE_S = 3.0
 """A broker whose gateway was killed ends within milliseconds; it may write its queues first."""
 
 STOP_S = 3.0
+SPARE_FILES = 100
+"""What the broker opens beside its connections."""
 LOOK_S = 0.25
 REGISTRY_S = 0.75
 CERTIFICATE_S = 3_600.0
@@ -187,6 +190,7 @@ class Broker:
         except OSError as error:
             raise GatewayError(f"mosquitto cannot be started: {error.strerror}") from None
         self._started_s = time.monotonic()
+        _let_open_files(self._process.pid)
         assert self._process.stderr is not None
         threading.Thread(target=self._relay, args=(self._process.stderr,), name="broker output", daemon=True).start()
 
@@ -230,3 +234,12 @@ class Broker:
                     # Whoever drops a connection in the middle causes one of these.
                     level = logging.DEBUG if line.startswith("OpenSSL Error") else logging.INFO
                     logger.log(level, "broker says", extra={"said": line})
+
+
+def _let_open_files(pid: int) -> None:
+    """Let the broker have a connection for each kiosk; 1,024 files are what a process may open by default."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = files.MAX_CONNECTIONS + SPARE_FILES
+    soft = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    with contextlib.suppress(OSError):
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))
