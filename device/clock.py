@@ -163,15 +163,15 @@ def resolve(stamp: Stamp, now: Stamp, boots: Mapping[str, float]) -> tuple[datet
     from the present one, or from what was noted of an earlier one (``boots``: the wall clock at each boot).
     """
     if stamp.synchronised:
-        return _utc(stamp.wall_s), True
+        return utc(stamp.wall_s), True
     wall_at_boot_s = boots.get(stamp.boot_id)
     if now.synchronised and now.boot_id == stamp.boot_id:
         wall_at_boot_s = now.wall_at_boot_s
     if wall_at_boot_s is None:
-        return _utc(stamp.wall_s), False
-    return _utc(wall_at_boot_s + stamp.since_boot_s), True
+        return utc(stamp.wall_s), False
+    return utc(wall_at_boot_s + stamp.since_boot_s), True
 
 
-def _utc(wall_s: float) -> datetime:
-    """Return a time even for a clock that is wrong beyond what a calendar holds."""
+def utc(wall_s: float) -> datetime:
+    """Return a time, in seconds since 1970, even of a clock that is wrong beyond what a calendar holds."""
     return datetime.fromtimestamp(min(max(wall_s, 0.0), _LAST_S), UTC)

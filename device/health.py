@@ -4,7 +4,6 @@ import logging
 import platform
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Generic, TypeVar
 
 from audio.ear_stats import EarStats, LanguageStats
@@ -26,6 +25,7 @@ from contract.health import (
 )
 from contract.text import clean
 from device import health_verdicts as verdicts
+from device.clock import utc
 from device.health_verdicts import Verdict
 from device.machine import MachineStats
 from device.stats import AgentStats, ClockStats, SpoolStats, UplinkStats
@@ -38,7 +38,6 @@ S = TypeVar("S")
 
 _LINE_CHARS = 200
 _MOST = 1e12
-_LAST_S = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
 
 NO_PANEL = PanelStats(
     online=False,
@@ -110,7 +109,7 @@ class HealthMaker:
         uplink, clock = self._uplink.ask(), self._clock.ask()
         return Health(
             kiosk=self._kiosk,
-            at=datetime.fromtimestamp(min(max(clock.wall_s, 0.0), _LAST_S), UTC),
+            at=utc(clock.wall_s),
             session=uplink.session,
             versions=self._versions,
             agent=_agent(self._agent.ask(), self._agent.judge(verdicts.agent)),

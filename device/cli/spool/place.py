@@ -5,11 +5,10 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 
 from device.cli import configuration
-from device.clock import Stamp, SystemClock
+from device.clock import Stamp, SystemClock, resolve
 from device.kiosk import SPOOL_NAME
 from device.spool.desk import Desk
 from device.spool.rows import STATES, Row
@@ -64,14 +63,12 @@ class Times:
 
     def fields(self, pressed: Stamp) -> Fields:
         """Return the time of a visit, its age in seconds if that can be known, and whether a set clock is behind it."""
-        wall_s, is_sure = pressed.wall_s, pressed.synchronised
-        if not is_sure and pressed.boot_id in self.boots:
-            wall_s, is_sure = self.boots[pressed.boot_id] + pressed.since_boot_s, True
-        age_s: float | None = self.now.wall_s - wall_s if is_sure and self.now.synchronised else None
+        at, is_sure = resolve(pressed, self.now, self.boots)
+        age_s: float | None = self.now.wall_s - at.timestamp() if is_sure and self.now.synchronised else None
         if pressed.boot_id == self.now.boot_id:
             age_s = self.now.since_boot_s - pressed.since_boot_s
         return {
-            "pressed_at": _utc(wall_s).isoformat(timespec="seconds"),
+            "pressed_at": at.isoformat(timespec="seconds"),
             "clock": "synchronised" if is_sure else "unsynchronised",
             "age_s": None if age_s is None else round(max(age_s, 0.0), 1),
         }
@@ -105,8 +102,3 @@ def counts(depth: Mapping[str, int]) -> str:
     total = sum(depth.values())
     parts = ", ".join(f"{depth[state]} {state}" for state in STATES if depth.get(state))
     return f"{total} record{'' if total == 1 else 's'}" + (f": {parts}" if parts else "")
-
-
-def _utc(wall_s: float) -> datetime:
-    last_s = datetime(9999, 12, 31, tzinfo=UTC).timestamp()
-    return datetime.fromtimestamp(min(max(wall_s, 0.0), last_s), UTC)
