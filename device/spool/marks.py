@@ -58,7 +58,7 @@ def read(path: Path) -> Marks | None:
 def write(path: Path, marks: Marks) -> bool:
     """Write the marks durably; tell whether that was possible. Without them the spool works all the same."""
     try:
-        files.write_durably(path, msgspec.json.encode(_File(marks, _check(marks))))
+        files.write_atomically(path, msgspec.json.encode(_File(marks, _check(marks))), files.FILE_MODE)
     except OSError as error:
         log.debug("The marks of the spool could not be written: %s", error)
         return False

@@ -139,27 +139,6 @@ class Spool:
         """Return at most ``limit`` records in any state, in the order of their visits."""
         return self._entries("1 ORDER BY place LIMIT ?", limit)
 
-    def freeze(self, record_id: str, make: Callable[[], bytes]) -> bytes:
-        """Return the bytes that were first sent for a record; ``make`` gives them if there are none yet.
-
-        A repetition with other bytes would be a conflict at the gateway, so they are durable before they are sent.
-
-        Raises:
-            KeyError: there is no such record.
-        """
-
-        def change(db: sqlite3.Connection) -> bytes:
-            row = db.execute("SELECT message FROM records WHERE id = ?", (record_id,)).fetchone()
-            if row is None:
-                raise KeyError(record_id)
-            if row[0] is not None:
-                return bytes(row[0])
-            message = make()
-            rows.freeze(db, [(record_id, message)])
-            return message
-
-        return self._change(change, in_need=True)
-
     def freeze_all(self, messages: Sequence[tuple[str, bytes]]) -> None:
         """Keep the bytes that are sent for records, all in one commit; bytes that are there already stay.
 
@@ -181,14 +160,6 @@ class Spool:
         self._gauge.measure()
         self._gauge.tend()
         return known
-
-    def stored(self, record_id: str) -> bool:
-        """Delete a record that the gateway has stored; tell whether it was there."""
-        return bool(self.settle([Outcome(record_id, stored=True)]))
-
-    def refused(self, record_id: str, reason: str) -> bool:
-        """Put a record on the shelf that the gateway refused; tell whether it was there."""
-        return bool(self.settle([Outcome(record_id, stored=False, reason=reason)]))
 
     # ------------------------------------------------------------ boots
 
@@ -240,7 +211,7 @@ class Spool:
                 record = row.record()
             except ValueError as error:
                 # One damaged row must not stand in the way of all behind it.
-                if self.refused(row.id, f"it cannot be read: {error}"):
+                if self.settle([Outcome(row.id, stored=False, reason=f"it cannot be read: {error}")]):
                     log.error("Record %s of the spool cannot be read and goes to the shelf: %s", row.id, error)  # noqa: TRY400
                     shelved = True
                 continue

@@ -77,9 +77,11 @@ def test_a_record_is_deleted_only_by_a_receipt_that_says_stored(spool: Spool) ->
     for name in ("one", "two"):
         spool.add(a_record(name))
         spool.release(name)
-    assert spool.stored("one")
-    assert not spool.stored("one")
-    assert spool.refused("two", "the gateway does not know this kiosk")
+    stored = Outcome("one", stored=True)
+    assert spool.settle([stored]) == [stored]
+    assert spool.settle([stored]) == []
+    refused = Outcome("two", stored=False, reason="the gateway does not know this kiosk")
+    assert spool.settle([refused]) == [refused]
     assert waiting(spool) == []
     (shelved,) = spool.entries()
     assert (shelved.id, shelved.state, shelved.reason) == ("two", "refused", "the gateway does not know this kiosk")
@@ -92,17 +94,16 @@ def test_what_leaves_the_kiosk_is_numbered_without_a_gap(tmp_path: Path, spool: 
     spool.take_back("two")
     spool.release("three")
     spool.release("three")
-    assert spool.stored("one")
+    assert spool.settle([Outcome("one", stored=True)])
     spool.begin()
     assert [(entry.id, entry.sequence) for entry in spool.waiting(limit=9)] == [("three", 2), ("four", 3)]
 
 
 def test_a_repetition_sends_the_bytes_of_the_first_time(spool: Spool) -> None:
-    spool.add(a_record("one"))
-    assert spool.freeze("one", lambda: b"first") == b"first"
-    assert spool.freeze("one", lambda: b"second") == b"first"
-    with pytest.raises(KeyError):
-        spool.freeze("two", lambda: b"")
+    released(spool, "one")
+    for message in (b"first", b"second"):
+        spool.freeze_all([("one", message), ("two", b"of nobody")])
+        assert [entry.message for entry in spool.entries()] == [b"first"]
 
 
 def test_the_commit_is_the_kind_that_a_power_cut_leaves_whole(spool: Spool) -> None:
@@ -163,7 +164,7 @@ def test_a_record_of_which_one_copy_was_refused_and_another_stored_is_stored(spo
 
 def test_many_messages_are_frozen_in_one_commit_and_the_first_bytes_win(spool: Spool) -> None:
     released(spool, "one", "two")
-    spool.freeze("one", lambda: b"first")
+    spool.freeze_all([("one", b"first")])
     before = spool.stats().commits
     spool.freeze_all([("one", b"second"), ("two", b"third"), ("nobody", b"fourth")])
     assert spool.stats().commits == before + 1

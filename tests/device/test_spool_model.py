@@ -63,17 +63,7 @@ class SpoolMachine(RuleBasedStateMachine):
         if name in self.model and self.model[name].state == "held":
             del self.model[name]
 
-    @rule(name=NAMES, message=st.binary(min_size=1, max_size=6_000))
-    def freeze(self, name: str, message: bytes) -> None:
-        if name not in self.model:
-            with pytest.raises(KeyError):
-                self.spool.freeze(name, lambda: message)
-            return
-        kept = self.model[name]
-        self.model[name] = kept = replace(kept, message=kept.message or message)
-        assert self.spool.freeze(name, lambda: message) == kept.message
-
-    @rule(messages=st.lists(st.tuples(NAMES, st.binary(min_size=1, max_size=50)), max_size=4))
+    @rule(messages=st.lists(st.tuples(NAMES, st.binary(min_size=1, max_size=6_000)), max_size=4))
     def freeze_all(self, messages: list[tuple[str, bytes]]) -> None:
         self.spool.freeze_all(messages)
         for name, message in messages:

@@ -513,7 +513,9 @@ def cut_after(monkeypatch: pytest.MonkeyPatch, steps: int) -> None:
 
         return wrapped
 
-    monkeypatch.setattr(files, "sync_folder", limited(files.sync_folder))
+    sync_folder = limited(files.sync_folder)
+    monkeypatch.setattr(files, "sync_folder", sync_folder)
+    monkeypatch.setattr("audio.models.files.sync_folder", sync_folder)
     monkeypatch.setattr(files, "sync_file", limited(files.sync_file))
     monkeypatch.setattr(os, "link", limited(os.link))
     monkeypatch.setattr(salvage, "write", limited(salvage.write))

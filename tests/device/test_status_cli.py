@@ -13,7 +13,7 @@ import pytest
 from contract.health import Health
 from contract.messages import decode, encode
 from device.cli.main import main
-from device.spool import Spool
+from device.spool import Outcome, Spool
 from device.status_socket import StatusSocket
 from tests.contract.example_health import WELL, with_part
 from tests.device.records import a_record
@@ -88,7 +88,7 @@ def test_without_an_agent_it_says_what_the_spool_holds(
         name = f"00000000-0000-4000-8000-{number:012d}"
         spool.add(a_record(name))
         spool.release(name)
-    spool.refused("00000000-0000-4000-8000-000000000001", "not wanted")
+    spool.settle([Outcome("00000000-0000-4000-8000-000000000001", stored=False, reason="not wanted")])
     spool.close()
     assert main(["status", "--config", str(config)]) == 3
     out, err = capsys.readouterr()
