@@ -41,7 +41,7 @@ def make(folder: Path, file: Path, *, now: datetime) -> int:
             _pack(folder, copy, draft, now)
             size = draft.stat().st_size
             os.link(draft, file)
-            _sync(file.absolute().parent)
+            state.sync_folder(file.absolute().parent)
     except FileExistsError:
         raise GatewayError(f"{file} is there already; name a new file") from None
     except (OSError, sqlite3.Error) as error:
@@ -60,14 +60,14 @@ def restore(folder: Path, file: Path, *, now: datetime) -> Path | None:
     try:
         with _unpacked(folder, file) as found:
             (folder / UNFINISHED).touch(mode=state.FILE_MODE)
-            _sync(folder)
+            state.sync_folder(folder)
             kept = _put_aside(folder, folder / f"before-restore-{now:%Y%m%dT%H%M%SZ}")
             for name in (state.DATABASE, *KEYS):
                 if (found / name).exists():
                     state.make_folder((folder / name).parent)
                     _move(found / name, folder / name)
         (folder / UNFINISHED).unlink()
-        _sync(folder)
+        state.sync_folder(folder)
     except (OSError, sqlite3.Error) as error:
         raise GatewayError(f"the backup {file} cannot be restored to {folder}: {error}") from None
     return kept
@@ -167,19 +167,11 @@ def _put_aside(folder: Path, kept: Path) -> Path | None:
         state.make_folder(kept)
         state.make_folder((kept / name).parent)
         (folder / name).replace(kept / name)
-    _sync(kept)
+    state.sync_folder(kept)
     return kept
 
 
 def _move(source: Path, target: Path) -> None:
     state.hand_to_owner_of(target.parent, source)
     source.replace(target)
-    _sync(target.parent)
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    state.sync_folder(target.parent)

@@ -138,10 +138,13 @@ class Runner:
         monitor = Monitor(monitoring.listen, monitoring.port, health=lambda: health.look(parts), metrics=metrics_text)
         self._loops.append(Loop("monitor", monitor.turn, at_end=connections.close_all))
 
+    @property
+    def _all_loops(self) -> list[Loop]:
+        return [*self._loops, *([] if self._broker_loop is None else [self._broker_loop])]
+
     def _parts(self) -> dict[str, health.Look]:
         parts: dict[str, health.Look] = {"database": health.database_problem}
-        loops = [*self._loops, *([] if self._broker_loop is None else [self._broker_loop])]
-        parts.update((loop.name, loop.problem) for loop in loops)
+        parts.update((loop.name, loop.problem) for loop in self._all_loops)
         subscriber, room = self._subscriber, self._room
         if subscriber is not None:
             parts["subscribe"] = lambda: None if subscriber.is_subscribed else "it is not connected to the broker"
@@ -199,7 +202,7 @@ class Runner:
         logger.info("gateway ready", extra=fields)
 
     def _look(self) -> None:
-        loops = [*self._loops, *([] if self._broker_loop is None else [self._broker_loop])]
+        loops = self._all_loops
         dead = [loop.name for loop in loops if not loop.is_alive()]
         if dead:
             raise GatewayError(f"a part of the gateway ended by itself: {', '.join(dead)}")

@@ -3,7 +3,6 @@
 import argparse
 import sys
 from datetime import UTC, datetime
-from uuid import UUID
 
 from gateway.cli import session
 from gateway.configuration import GatewaySettings
@@ -29,7 +28,7 @@ def run(args: argparse.Namespace, _settings: GatewaySettings) -> int:
 
     now = datetime.now(UTC)
     if args.feedback is not None:
-        report = erasure.erase_feedback([_id(args.feedback)], now=now)
+        report = erasure.erase_feedback([session.feedback_id(args.feedback)], now=now)
     else:
         report = erasure.erase_address(_address(args.email), now=now)
     final = erasure.make_final()
@@ -49,15 +48,6 @@ def run(args: argparse.Namespace, _settings: GatewaySettings) -> int:
             "it is erased from the tables, but the write-ahead log is in use and may still hold it; run this again"
         )
     return 0
-
-
-def _id(text: str) -> UUID:
-    try:
-        return UUID(text)
-    except ValueError:
-        raise UsageError(
-            f"{text[:100]!r} is no feedback id: it looks like 0b8f7e2c-4a53-4d0e-9c61-2f3d5a7b9c01"
-        ) from None
 
 
 def _address(text: str) -> str:

@@ -4,12 +4,13 @@ import argparse
 import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from uuid import UUID
 
 import django
 
 from gateway import backup, configuration, state
 from gateway.configuration import GatewaySettings
-from gateway.errors import GatewayError
+from gateway.errors import GatewayError, UsageError
 
 Command = Callable[[argparse.Namespace, GatewaySettings], int]
 
@@ -56,6 +57,20 @@ def on_database(command: Command, *, migrate: bool = True) -> Callable[[argparse
             connections.close_all()
 
     return act
+
+
+def feedback_id(text: str) -> UUID:
+    """Return the id that somebody typed.
+
+    Raises:
+        UsageError: it is none.
+    """
+    try:
+        return UUID(text)
+    except ValueError:
+        raise UsageError(
+            f"{text[:100]!r} is no feedback id: it looks like 0b8f7e2c-4a53-4d0e-9c61-2f3d5a7b9c01"
+        ) from None
 
 
 def print_table(rows: Sequence[Sequence[str]]) -> None:

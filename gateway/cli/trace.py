@@ -3,11 +3,10 @@
 import argparse
 import json
 from datetime import UTC, datetime
-from uuid import UUID
 
 from gateway.cli import session
 from gateway.configuration import GatewaySettings
-from gateway.errors import GatewayError, UsageError
+from gateway.errors import GatewayError
 
 
 def add_parser(subparsers: "argparse._SubParsersAction[argparse.ArgumentParser]") -> None:
@@ -23,10 +22,7 @@ def run(args: argparse.Namespace, _settings: GatewaySettings) -> int:
     """Print the steps, each with the time since the one before."""
     from gateway import trace
 
-    try:
-        key = UUID(args.id)
-    except ValueError:
-        raise UsageError(f"{args.id[:100]!r} is no feedback id") from None
+    key = session.feedback_id(args.id)
     steps = trace.of(key)
     if not steps:
         raise GatewayError(f"nothing is known of a feedback {key}; perhaps it is still on its kiosk")

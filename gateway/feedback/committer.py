@@ -6,7 +6,6 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from contract import topics
 from gateway.feedback import store
 from gateway.feedback.limits import DiskRoom, RateLimit
 from gateway.feedback.store import Answer
@@ -73,7 +72,7 @@ class Committer:
         for delivered in taken:
             if not self._room.is_enough(now_s):
                 self.counts["disk_full"] += 1
-            elif not self._rate.allow(_sender(delivered), now_s):
+            elif not self._rate.allow((delivered.arrival.sender or "")[:MAX_KIOSK_CHARS], now_s):
                 self.counts["too_fast"] += 1
             else:
                 kept.append(delivered)
@@ -84,8 +83,3 @@ class Committer:
 
 def _outcome(answer: Answer | None) -> str:
     return "noted" if answer is None else str(answer.receipt.outcome)
-
-
-def _sender(delivered: Delivered) -> str:
-    kiosk, _, _ = delivered.arrival.topic.removeprefix(f"{topics.ROOT}/").partition("/")
-    return kiosk[:MAX_KIOSK_CHARS]

@@ -39,6 +39,11 @@ class Arrival:
     retained: bool = False
     """The broker had kept it from an earlier time."""
 
+    @property
+    def sender(self) -> str | None:
+        """Who the topic says that it is from, which is nobody's id perhaps; None where the topic says nothing."""
+        return self.topic.split("/")[-2] if "/" in self.topic else None
+
 
 @dataclass(frozen=True, slots=True)
 class Accepted:

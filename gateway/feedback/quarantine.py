@@ -13,15 +13,11 @@ from gateway.errors import GatewayError
 from gateway.feedback import ingest, store
 from gateway.feedback.ingest import Arrival, Refused
 from gateway.feedback.models import Quarantine
-from gateway.kiosks.models import Kiosk
+from gateway.kiosks import registry
 
-_TOLD = frozenset(key for kind in (Feedback, Reply, Status) for key in kind.__struct_fields__) - {
-    "transcript",
-    "words",
-    "user_email",
-    "address",
-}
-"""Keys whose values are nobody's words."""
+_KEYS = frozenset(key for kind in (Feedback, Reply, Status) for key in kind.__struct_fields__)
+_HIDDEN = frozenset({"transcript", "words", "user_email", "address"})
+"""Keys whose values are somebody's."""
 
 _MAX_TOLD_CHARS = 64
 
@@ -71,11 +67,13 @@ def _hide(tree: Any) -> object:
     if not isinstance(tree, dict):
         return _length(tree)
     return {
-        key if key in _TOLD or key in {"transcript", "words", "user_email", "address"} else _length(key): (
-            value if key in _TOLD and _is_short(value) else _length(value)
-        )
+        key if key in _KEYS else _length(key): value if _is_told(key, value) else _length(value)
         for key, value in tree.items()
     }
+
+
+def _is_told(key: str, value: object) -> bool:
+    return key in _KEYS - _HIDDEN and _is_short(value)
 
 
 def _is_short(value: object) -> bool:
@@ -104,8 +102,7 @@ def replay(entry: Quarantine, payload: bytes | None = None) -> str | None:
     if payload is None and entry.raw_bytes > MAX_MESSAGE_BYTES:
         return "only its beginning was kept"
     arrival = Arrival(entry.topic, bytes(entry.raw) if payload is None else payload, entry.received_at)
-    admitted = Kiosk.objects.filter(removed_at__isnull=True).exclude(credential="").values_list("pk", flat=True)
-    verdict = ingest.judge(arrival, set(admitted))
+    verdict = ingest.judge(arrival, set(registry.admitted().values_list("pk", flat=True)))
     if isinstance(verdict, Refused):
         return verdict.reason
     with transaction.atomic():

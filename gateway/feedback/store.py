@@ -18,7 +18,7 @@ from contract.topics import Channel
 from gateway.feedback import ingest
 from gateway.feedback.ingest import Accepted, Arrival, Noted, Refused, Verdict
 from gateway.feedback.models import Erasure, Feedback, Quarantine, Reply, TimeSource
-from gateway.kiosks import presence
+from gateway.kiosks import presence, registry
 from gateway.kiosks.models import Kiosk
 
 logger = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ class _Batch:
     """What is known in the database of the messages of one batch, kept up to date while they are stored."""
 
     def __init__(self, arrivals: Sequence[Arrival]) -> None:
-        named = {arrival.topic.split("/")[-2] for arrival in arrivals if "/" in arrival.topic}
-        self.kiosks = _admitted(named, {arrival.topic.split("/")[-2] for arrival in arrivals if _is_status(arrival)})
+        statuses = [arrival for arrival in arrivals if arrival.topic.endswith(f"/{Channel.STATUS}")]
+        self.kiosks = _admitted(_senders(arrivals), _senders(statuses))
         self.verdicts = [ingest.judge(arrival, self.kiosks) for arrival in arrivals]
         accepted = [verdict for verdict in self.verdicts if isinstance(verdict, Accepted)]
         self.feedback = _hashes_of_feedback(accepted)
@@ -233,22 +233,21 @@ def _quarantine(arrival: Arrival, verdict: Refused) -> None:
     )
 
 
-def _is_status(arrival: Arrival) -> bool:
-    return arrival.topic.count("/") > 0 and arrival.topic.endswith(f"/{Channel.STATUS}")
+def _senders(arrivals: Iterable[Arrival]) -> set[str]:
+    return {arrival.sender for arrival in arrivals if arrival.sender is not None}
 
 
-def _admitted(named: Iterable[str], written: Iterable[str]) -> dict[str, Kiosk]:
+def _admitted(named: set[str], written: set[str]) -> dict[str, Kiosk]:
     """Return those kiosks of ``named`` that are admitted; nobody else writes about ``written`` until this is stored."""
-    admitted = Kiosk.objects.filter(removed_at__isnull=True).exclude(credential="").order_by("pk")
-    found = {row.pk: row for row in admitted.filter(pk__in=set(named))}
+    admitted = registry.admitted()
+    found = {row.pk: row for row in admitted.filter(pk__in=named)}
     if written and connection.features.has_select_for_update:
-        found |= {row.pk: row for row in admitted.filter(pk__in=set(written)).select_for_update()}
+        found |= {row.pk: row for row in admitted.filter(pk__in=written).select_for_update()}
     return found
 
 
 def _unstorable(arrival: Arrival) -> Refused:
-    kiosk = arrival.topic.split("/")[-2] if arrival.topic.count("/") else None
-    return Refused(kiosk, ingest.find_id(arrival.payload), "the gateway's database does not take this message")
+    return Refused(arrival.sender, ingest.find_id(arrival.payload), "the gateway's database does not take this message")
 
 
 def _hashes_of_feedback(accepted: Iterable[Accepted]) -> dict[UUID, str]:

@@ -5,7 +5,7 @@ from datetime import datetime
 from urllib.parse import urlsplit
 
 from django.db import transaction
-from django.db.models import Count, Max
+from django.db.models import Count, Max, QuerySet
 
 from contract import topics
 from contract.webhook import MAX_PAGE_URL_CHARS
@@ -97,9 +97,14 @@ def version() -> RegistryVersion:
     return RegistryVersion(found["kiosks"], found["changed_at"])
 
 
+def admitted() -> QuerySet[Kiosk]:
+    """Return the kiosks that may speak to the gateway, in order of their ids."""
+    return Kiosk.objects.filter(removed_at__isnull=True).exclude(credential="").order_by("pk")
+
+
 def credentials() -> dict[str, str]:
     """Return the password hash of each kiosk that is admitted, in order of their ids."""
-    return dict(Kiosk.objects.exclude(credential="").order_by("pk").values_list("pk", "credential"))
+    return dict(admitted().values_list("pk", "credential"))
 
 
 def check_page_url(text: str) -> None:

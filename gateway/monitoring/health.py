@@ -38,7 +38,7 @@ def look(parts: Mapping[str, Look]) -> Health:
 
 def database_problem() -> str | None:
     """Ask the database something and tell what is wrong with it."""
-    with _own_connection():
+    with own_connection():
         try:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT 1")
@@ -55,7 +55,7 @@ def _safely(part: Look) -> str | None:
 
 
 @contextlib.contextmanager
-def _own_connection() -> Iterator[None]:
+def own_connection() -> Iterator[None]:
     """Leave no connection behind in a thread that ends with its request."""
     try:
         yield

@@ -10,12 +10,11 @@ from datetime import datetime
 from pathlib import Path
 from typing import Literal
 
-from django.db import connection
 from django.db.models import Count, Min, Q
 
 from gateway.feedback.models import Feedback, Quarantine, Reply
 from gateway.kiosks.models import Kiosk
-from gateway.monitoring.health import Health
+from gateway.monitoring.health import Health, own_connection
 from gateway.webhooks.models import Delivery, Endpoint
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
@@ -80,11 +79,8 @@ def of_database(now: datetime) -> list[Metric]:
     Raises:
         django.db.Error: the database cannot be read.
     """
-    try:
+    with own_connection():
         return [*_of_feedback(now), *_of_deliveries(now), *_of_kiosks()]
-    finally:
-        # The thread that asks ends with its request.
-        connection.close()
 
 
 def _of_feedback(now: datetime) -> list[Metric]:

@@ -250,7 +250,8 @@ def _fences(keys: Iterable[int]) -> list[tuple[int, int]]:
 
 def forget_leases() -> int:
     """Free what a former process had claimed; only for the one that alone runs on this database."""
-    leased = Delivery.objects.filter(lease_until__isnull=False)
+    # That they are pending follows, but the index is found only if it is said.
+    leased = Delivery.objects.filter(state=Delivery.State.PENDING, lease_until__isnull=False)
     return leased.update(lease_until=None, slot=None, fence=F("fence") + 1)
 
 

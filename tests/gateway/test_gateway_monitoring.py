@@ -7,9 +7,8 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
@@ -163,7 +162,7 @@ def test_labels_and_help_cannot_break_the_format() -> None:
 
 def test_the_metrics_count_what_waits(each_database: str, shop: Kiosk, monkeypatch: pytest.MonkeyPatch) -> None:
     # The test's own connection has to outlive the look.
-    monkeypatch.setattr(metrics, "connection", SimpleNamespace(close=lambda: None))
+    monkeypatch.setattr(metrics, "own_connection", nullcontext)
     Endpoint.objects.create(name="hook", url="https://example.org/", created_at=NOW)
     enqueue()
     found = samples(metrics.render(metrics.of_database(NOW)))
