@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from audio import protocol as ear_events
-from audio.protocol import EarEvent, Transcript
+from audio.protocol import EarEvent
 from device.agent import Agent
 from device.clock import Stamp
 from device.event_feed import EventFeed, Value
@@ -18,6 +18,7 @@ from device.spool import SpoolError
 from device.visit.limits import Limits
 from device.visit.states import Phase, Recording, Thanks
 from firmware_bridge import Button, ButtonPressed, ButtonReleased, Display, Identity, PanelOffline, PanelOnline, Scene
+from tests.device.records import a_transcript
 
 BEGIN_S = 1_000.0
 LONGEST_WALL_S = 4e9
@@ -36,22 +37,6 @@ def demand(holds: object, otherwise: str) -> None:
 
 class DefectError(RuntimeError):
     """What no part would raise by itself."""
-
-
-def words(visit: str, text: str | None = "hello") -> Transcript:
-    return Transcript(
-        visit=visit,
-        text=text,
-        language="en",
-        model="m",
-        confidence=0.9 if text else None,
-        words=(),
-        audio_s=2.0,
-        speech_s=1.0,
-        finalise_ms=5.0,
-        too_quiet=False,
-        too_loud=False,
-    )
 
 
 @dataclass
@@ -147,7 +132,7 @@ class FakeEar:
     def hear(self, visit: str, text: str | None) -> None:
         if visit in self.owed and visit not in self.recording:
             self.owed.discard(visit)
-            self.news.append(words(visit, text))
+            self.news.append(a_transcript(visit, text))
 
 
 class FakePanel:

@@ -1,5 +1,6 @@
-"""A record of a visit, as the tests of the spool and of the uplink put it into the spool."""
+"""What the ear makes of a visit, and the record of one, as tests put them into the agent and into the spool."""
 
+from audio.protocol import Transcript, Word
 from device.clock import Stamp
 from device.record import Record
 
@@ -17,4 +18,22 @@ def a_record(name: str) -> Record:
         model="m",
         agent_version="0",
         consent_version=None,
+    )
+
+
+def a_transcript(
+    visit: str, text: str | None = "hello", *, words: tuple[Word, ...] = (), audio_s: float = 2.0, speech_s: float = 1.0
+) -> Transcript:
+    return Transcript(
+        visit=visit,
+        text=text,
+        language="en",
+        model="m",
+        confidence=0.9 if text else None,
+        words=words,
+        audio_s=audio_s,
+        speech_s=speech_s,
+        finalise_ms=5.0,
+        too_quiet=False,
+        too_loud=False,
     )

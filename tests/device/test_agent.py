@@ -19,6 +19,7 @@ from device.spool import Spool
 from device.visit.limits import Limits
 from firmware_bridge import Button, ButtonPressed, ButtonReleased, PanelOffline, Scene
 from tests.audio.faulty_ear import Faults
+from tests.device.records import a_transcript
 
 DEADLINE_S = 10.0
 SLACK_S = 0.5
@@ -113,21 +114,7 @@ class Kiosk:
 
     def speaks(self, visit: str, text: str | None) -> None:
         words = (ear_events.Word("hello", 0.1, 0.4, 0.9),) if text else ()
-        self.agent.post(
-            ear_events.Transcript(
-                visit=visit,
-                text=text,
-                language="en",
-                model="m",
-                confidence=0.9 if text else None,
-                words=words,
-                audio_s=2.0,
-                speech_s=1.0,
-                finalise_ms=5.0,
-                too_quiet=False,
-                too_loud=False,
-            )
-        )
+        self.agent.post(a_transcript(visit, text, words=words))
 
 
 @pytest.fixture

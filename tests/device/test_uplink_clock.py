@@ -1,7 +1,6 @@
 """The time of visits on its whole way: from a boot without time over a real broker to the gateway."""
 
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -20,25 +19,13 @@ from device.uplink import Uplink
 from device.visit.limits import Limits
 from firmware_bridge import Button, ButtonPressed, ButtonReleased, Scene
 from tests.device.clocks import TODAY_S, SetClock
-from tests.device.records import a_record
+from tests.device.records import a_record, a_transcript
 from tests.device.test_agent import DEADLINE_S, Parts
 from tests.gateway.support import wait_until
 
 YEAR_S = 365 * 86_400.0
 
 pytestmark = [pytest.mark.servers]
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateBroker]:
-    with PrivateBroker(tmp_path_factory.mktemp("broker") / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
-def gateway(broker: PrivateBroker) -> Iterator[ReceiptingGateway]:
-    with ReceiptingGateway(broker) as gateway:
-        yield gateway
 
 
 @pytest.fixture(autouse=True)
@@ -188,21 +175,7 @@ def test_a_jump_of_a_year_in_the_middle_of_a_visit_makes_one_visit_of_the_right_
             clock.is_set(TODAY_S + 3)
             agent.post(ear_events.SpeechEnded(visit=visit))
             parts.wait_for("finish", visit)
-            agent.post(
-                ear_events.Transcript(
-                    visit=visit,
-                    text="hello",
-                    language="en",
-                    model="m",
-                    confidence=0.9,
-                    words=(),
-                    audio_s=3.0,
-                    speech_s=2.0,
-                    finalise_ms=5.0,
-                    too_quiet=False,
-                    too_loud=False,
-                )
-            )
+            agent.post(a_transcript(visit, audio_s=3.0, speech_s=2.0))
             parts.wait_for("show", Scene.THANKS)
             gateway.wait_for(lambda: bool(gateway.came))
         finally:

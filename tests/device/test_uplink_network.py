@@ -6,7 +6,7 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -86,18 +86,6 @@ class Kiosk:
     def __exit__(self, *_: object) -> None:
         self.uplink.stop()
         self.spool.close()
-
-
-@pytest.fixture(scope="module")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PrivateBroker]:
-    with PrivateBroker(tmp_path_factory.mktemp("broker") / "broker") as broker:
-        yield broker
-
-
-@pytest.fixture
-def gateway(broker: PrivateBroker) -> Iterator[ReceiptingGateway]:
-    with ReceiptingGateway(broker) as gateway:
-        yield gateway
 
 
 def statuses(gateway: ReceiptingGateway) -> list[Status]:

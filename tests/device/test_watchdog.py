@@ -28,6 +28,7 @@ from device.visit.limits import Limits
 from device.watchdog import EAR_PATIENCE_S, FEED_SHARE, Watchdog, begin, look, stands
 from firmware_bridge import Button, ButtonPressed, ButtonReleased, Scene
 from tests.conftest import MakeStore
+from tests.device.records import a_transcript
 from tests.device.service_manager import ServiceManager
 from tests.device.test_agent import Parts
 
@@ -258,21 +259,7 @@ def test_a_loop_that_hangs_in_a_commit_feeds_nothing(tmp_path: Path) -> None:
             agent.post(event)
         visit = str(parts.wait_for("finish")[1])
         told.wait_for_more()
-        agent.post(
-            ear_events.Transcript(
-                visit=visit,
-                text="hello",
-                language="en",
-                model="m",
-                confidence=0.9,
-                words=(),
-                audio_s=2.0,
-                speech_s=1.0,
-                finalise_ms=5.0,
-                too_quiet=False,
-                too_loud=False,
-            )
-        )
+        agent.post(a_transcript(visit))
         assert spool.is_stuck.wait(DEADLINE_S)
         assert told.is_silent_for(1.5)  # an idle loop comes by at least once a second
         spool.may_go_on.set()

@@ -14,15 +14,6 @@ from tests.gateway.support import GatewayProcess, kill, wait_until
 pytestmark = [pytest.mark.servers, pytest.mark.faults]
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    gateway = GatewayProcess(tmp_path_factory.mktemp("gateway"))
-    gateway.add_kiosk("shop-1")
-    gateway.start()
-    yield gateway
-    gateway.stop()
-
-
 @pytest.fixture
 def kiosk(tmp_path: Path, gateway: GatewayProcess) -> Iterator[FastKiosk]:
     options = ("--by-hand", "--credentials", gateway.folder / "shop-1.toml")

@@ -67,15 +67,6 @@ class Place:
         return visits
 
 
-@pytest.fixture(scope="module")
-def gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GatewayProcess]:
-    gateway = GatewayProcess(tmp_path_factory.mktemp("gateway"))
-    gateway.add_kiosk("shop-1")
-    gateway.start()
-    yield gateway
-    gateway.stop()
-
-
 @pytest.fixture
 def place(tmp_path: Path, gateway: GatewayProcess) -> Iterator[Place]:
     credentials = gateway.folder / "shop-1.toml"
